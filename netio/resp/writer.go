@@ -1,0 +1,192 @@
+package resp
+
+import (
+	"math"
+	"strconv"
+)
+
+// Writer appends replies to a byte slice in RESP2 or RESP3. The zero value
+// writes RESP2 into a nil slice. A Writer is not safe for concurrent use.
+//
+// Formats: https://redis.io/docs/latest/develop/reference/protocol-spec/
+type Writer struct {
+	B     []byte // the replies so far; owned by the Writer's owner
+	RESP3 bool   // the connection said HELLO 3
+}
+
+// OK appends +OK.
+func (w *Writer) OK() { w.B = append(w.B, "+OK\r\n"...) }
+
+// Simple appends a simple string. s must hold neither CR nor LF.
+func (w *Writer) Simple(s string) {
+	w.B = append(w.B, '+')
+	w.B = append(w.B, s...)
+	w.B = append(w.B, '\r', '\n')
+}
+
+// Error appends an error reply. msg starts with its code ("ERR ...",
+// "WRONGTYPE ..."), without the leading dash. CR and LF within become spaces,
+// so that a message quoting client input cannot break the protocol.
+func (w *Writer) Error(msg string) {
+	w.B = append(w.B, '-')
+	for i := 0; i < len(msg); i++ {
+		ch := msg[i]
+		if ch == '\r' || ch == '\n' {
+			ch = ' '
+		}
+		w.B = append(w.B, ch)
+	}
+	w.B = append(w.B, '\r', '\n')
+}
+
+// Int appends an integer.
+func (w *Writer) Int(n int64) { w.header(':', n) }
+
+func (w *Writer) header(kind byte, n int64) {
+	w.B = append(w.B, kind)
+	if uint64(n) < 10 {
+		w.B = append(w.B, byte('0'+n), '\r', '\n')
+		return
+	}
+	w.B = strconv.AppendInt(w.B, n, 10)
+	w.B = append(w.B, '\r', '\n')
+}
+
+// Bulk appends a bulk string. b is copied.
+func (w *Writer) Bulk(b []byte) {
+	w.header('$', int64(len(b)))
+	w.B = append(w.B, b...)
+	w.B = append(w.B, '\r', '\n')
+}
+
+// BulkString appends a bulk string.
+func (w *Writer) BulkString(s string) {
+	w.header('$', int64(len(s)))
+	w.B = append(w.B, s...)
+	w.B = append(w.B, '\r', '\n')
+}
+
+// BulkInt appends n in decimal as a bulk string.
+func (w *Writer) BulkInt(n int64) {
+	var a [20]byte
+	w.Bulk(strconv.AppendInt(a[:0], n, 10))
+}
+
+// Null appends the absent value: $-1 in RESP2, _ in RESP3.
+func (w *Writer) Null() {
+	if w.RESP3 {
+		w.B = append(w.B, "_\r\n"...)
+	} else {
+		w.B = append(w.B, "$-1\r\n"...)
+	}
+}
+
+// NullArray appends the absent array: *-1 in RESP2, _ in RESP3.
+func (w *Writer) NullArray() {
+	if w.RESP3 {
+		w.B = append(w.B, "_\r\n"...)
+	} else {
+		w.B = append(w.B, "*-1\r\n"...)
+	}
+}
+
+// Array appends the header of an array of n elements; the caller appends them.
+func (w *Writer) Array(n int) { w.header('*', int64(n)) }
+
+// Map appends the header of a map of n pairs; RESP2 gets a flat array of 2n.
+func (w *Writer) Map(n int) {
+	if w.RESP3 {
+		w.header('%', int64(n))
+	} else {
+		w.header('*', int64(2*n))
+	}
+}
+
+// Set appends the header of a set of n elements; an array in RESP2.
+func (w *Writer) Set(n int) {
+	if w.RESP3 {
+		w.header('~', int64(n))
+	} else {
+		w.header('*', int64(n))
+	}
+}
+
+// Push appends the header of an out-of-band push of n elements; an array in RESP2.
+func (w *Writer) Push(n int) {
+	if w.RESP3 {
+		w.header('>', int64(n))
+	} else {
+		w.header('*', int64(n))
+	}
+}
+
+// Attribute appends the header of an attribute of n pairs. Only RESP3 has it:
+// the caller must not use it otherwise.
+func (w *Writer) Attribute(n int) { w.header('|', int64(n)) }
+
+// Bool appends a boolean; RESP2 gets the integer 1 or 0.
+func (w *Writer) Bool(b bool) {
+	switch {
+	case w.RESP3 && b:
+		w.B = append(w.B, "#t\r\n"...)
+	case w.RESP3:
+		w.B = append(w.B, "#f\r\n"...)
+	case b:
+		w.Int(1)
+	default:
+		w.Int(0)
+	}
+}
+
+// Double appends a floating point number with 17 significant digits; RESP2
+// gets it as a bulk string.
+func (w *Writer) Double(f float64) {
+	var a [40]byte
+	b := appendDouble(a[:0], f)
+	if !w.RESP3 {
+		w.Bulk(b)
+		return
+	}
+	w.B = append(w.B, ',')
+	w.B = append(w.B, b...)
+	w.B = append(w.B, '\r', '\n')
+}
+
+func appendDouble(b []byte, f float64) []byte {
+	switch {
+	case math.IsInf(f, 1):
+		return append(b, "inf"...)
+	case math.IsInf(f, -1):
+		return append(b, "-inf"...)
+	case math.IsNaN(f):
+		return append(b, "nan"...)
+	case f == math.Trunc(f) && math.Abs(f) < 1<<53:
+		return strconv.AppendInt(b, int64(f), 10)
+	}
+	return strconv.AppendFloat(b, f, 'g', 17, 64)
+}
+
+// BigNumber appends a decimal integer of any size; a bulk string in RESP2.
+func (w *Writer) BigNumber(s string) {
+	if !w.RESP3 {
+		w.BulkString(s)
+		return
+	}
+	w.B = append(w.B, '(')
+	w.B = append(w.B, s...)
+	w.B = append(w.B, '\r', '\n')
+}
+
+// Verbatim appends text with its three-letter format ("txt", "mkd"); a bulk
+// string without the format in RESP2.
+func (w *Writer) Verbatim(format, s string) {
+	if !w.RESP3 {
+		w.BulkString(s)
+		return
+	}
+	w.header('=', int64(len(s)+4))
+	w.B = append(w.B, format...)
+	w.B = append(w.B, ':')
+	w.B = append(w.B, s...)
+	w.B = append(w.B, '\r', '\n')
+}
