@@ -1,0 +1,262 @@
+package command
+
+import (
+	"tidemark/engine/keyspace"
+)
+
+// Find looks a key up for reading: 0 when it is not there or has expired. It counts a hit or a miss, notes the access, and
+// makes the reply wait for the key's last write under appendfsync always. The entry is valid until the next mutation of the shard.
+func (c *Ctx) Find(k *Key) keyspace.Ref {
+	r := c.Peek(k)
+	if r == 0 {
+		c.counts.misses++
+		return 0
+	}
+	c.counts.hits++
+	if !c.NoTouch {
+		c.noteAccess(k, r)
+	}
+	return r
+}
+
+// FindForWrite is Find for commands that go on to change the key: neither hit nor miss is counted.
+func (c *Ctx) FindForWrite(k *Key) keyspace.Ref {
+	r := c.Peek(k)
+	if r != 0 {
+		c.noteAccess(k, r)
+	}
+	return r
+}
+
+// Peek is Find without statistics and without noting the access (TYPE, TTL, OBJECT).
+func (c *Ctx) Peek(k *Key) keyspace.Ref {
+	if c.gating {
+		c.sawSlot(k)
+	}
+	r := k.Shard.Find(c.DB, k.Hash, k.Name)
+	if r == 0 || c.Replay {
+		return r
+	}
+	if at := k.Shard.ExpireAt(r); at != keyspace.NoExpire && at <= c.Now && !c.Store.Loading.Load() {
+		c.expire(k, r)
+		return 0
+	}
+	return r
+}
+
+// FindString is Find for a command that reads a string: ok is false when the key holds another type, and the error
+// has been replied. v is borrowed until the next mutation of the shard; nil with ok when there is no such key.
+func (c *Ctx) FindString(k *Key) (r keyspace.Ref, v []byte, ok bool) {
+	return c.stringOf(k, c.Find(k))
+}
+
+// FindStringForWrite is FindString by FindForWrite.
+func (c *Ctx) FindStringForWrite(k *Key) (r keyspace.Ref, v []byte, ok bool) {
+	return c.stringOf(k, c.FindForWrite(k))
+}
+
+func (c *Ctx) stringOf(k *Key, r keyspace.Ref) (keyspace.Ref, []byte, bool) {
+	if r == 0 {
+		return 0, nil, true
+	}
+	if k.Shard.Type(r) != keyspace.String {
+		c.W.Error(ErrWrongType)
+		return r, nil, false
+	}
+	return r, k.Shard.Value(r), true
+}
+
+// Changed reports that the handler changed, created or removed a key. Call it once for each change that counts as one
+// (rdb_changes_since_last_save). The key may be one the handler made with Store.MakeKey, if its shard is locked.
+func (c *Ctx) Changed(k *Key) {
+	c.changes++
+	si := k.Shard.Index()
+	if c.log != nil {
+		c.changed = append(c.changed, change{si, k.Hash})
+	}
+	if w := c.Store.rules[si].watched; len(w) > 0 {
+		c.Store.rules[si].touch(c.DB, k.Name, false)
+	}
+}
+
+// ChangedIn is Changed for a key in another database than the present one (MOVE, COPY).
+func (c *Ctx) ChangedIn(db int, k *Key) {
+	was := c.DB
+	c.DB = db
+	c.Changed(k)
+	c.DB = was
+}
+
+// ChangedAll reports n changes to the whole keyspace (FLUSHALL, SWAPDB). Watchers are told by Store.TouchDB, before.
+func (c *Ctx) ChangedAll(n int64) {
+	c.changes += n
+	c.allChange = true
+}
+
+// Effect gives what the log shall hold instead of the request: a command that reproduces the change exactly, whenever it is
+// replayed. Several calls give several commands; they stand in the log in one MULTI block. args are copied.
+func (c *Ctx) Effect(args ...[]byte) {
+	c.cmdEffect = true
+	if c.log == nil {
+		return
+	}
+	c.effectHeader()
+	c.eff = appendCommand(c.eff, args)
+}
+
+// Logged says whether effects are recorded at all: a handler may spare itself building them otherwise.
+func (c *Ctx) Logged() bool { return c.log != nil }
+
+// expire removes a key whose time has come, and logs that.
+func (c *Ctx) expire(k *Key, r keyspace.Ref) {
+	if c.log != nil && !c.log.Room(c.home) {
+		return // the reader sees it expired all the same; it will be removed when the log has room
+	}
+	was := c.cmdEffect
+	c.effectExpired(k)
+	c.cmdEffect = was
+	k.Shard.Delete(c.DB, k.Hash, r)
+	c.counts.expired++
+	si := k.Shard.Index()
+	if c.log != nil {
+		c.changed = append(c.changed, change{si, k.Hash})
+	}
+	if w := c.Store.rules[si].watched; len(w) > 0 {
+		c.Store.rules[si].touch(c.DB, k.Name, true)
+	}
+}
+
+func (c *Ctx) effectExpired(k *Key) {
+	if c.Store.LazyExpire.Load() {
+		c.Effect(unlinkWord, k.Name)
+	} else {
+		c.Effect(delWord, k.Name)
+	}
+}
+
+var delWord, unlinkWord = []byte("DEL"), []byte("UNLINK")
+
+// sawSlot makes the reply wait for the last write to the key, if that is not on the disk yet.
+func (c *Ctx) sawSlot(k *Key) {
+	r := &c.Store.rules[k.Shard.Index()]
+	c.saw(max(r.recent[slotOf(k.Hash)], r.all))
+}
+
+func (c *Ctx) saw(off int64) {
+	if off > c.synced && off > c.Gate {
+		c.Gate = off
+	}
+}
+
+// SawShard makes the reply wait for every write to a shard so far: for handlers that look at keys in bulk.
+func (c *Ctx) SawShard(i int) {
+	if c.gating {
+		r := &c.Store.rules[i]
+		c.saw(max(r.last, r.all))
+	}
+}
+
+// SawAll is SawShard for all shards.
+func (c *Ctx) SawAll() {
+	if c.gating {
+		c.saw(c.log.Reserved())
+	}
+}
+
+// EnterShard locks shard i for a command of ScopeEach; within a block it is locked already. LeaveShard undoes it.
+func (c *Ctx) EnterShard(i int) *keyspace.Shard {
+	s := c.Store.KS.Shard(i)
+	if !c.block {
+		s.Lock()
+	}
+	c.SawShard(i)
+	return s
+}
+
+// LeaveShard unlocks what EnterShard locked.
+func (c *Ctx) LeaveShard(i int) {
+	if !c.block {
+		c.Store.KS.Shard(i).Unlock()
+	}
+}
+
+// Expired reports whether the entry has outlived its expiry, for handlers that walk over entries.
+func (c *Ctx) Expired(s *keyspace.Shard, r keyspace.Ref) bool {
+	at := s.ExpireAt(r)
+	return at != keyspace.NoExpire && at <= c.Now && !c.Replay && !c.Store.Loading.Load()
+}
+
+// ExpireDue removes up to limit keys of shard i whose time has come, and logs that; it reports how many.
+// It is the step of active expiry, for a Ctx of the server's own.
+func (c *Ctx) ExpireDue(i, limit int) (n int) {
+	c.begin()
+	s := c.Store.KS.Shard(i)
+	s.Lock()
+	defer s.Unlock()
+	c.home = i
+	c.snapshotLog()
+	for n < limit {
+		db, h, r := s.FirstExpired(c.Now)
+		if r == 0 || c.log != nil && !c.log.Room(i) {
+			break
+		}
+		c.keyBuf = append(c.keyBuf[:0], s.Key(r)...)
+		c.DB = db
+		c.expire(&Key{Name: c.keyBuf, Hash: h, Shard: s}, r)
+		n++
+	}
+	c.finish()
+	return n
+}
+
+// AccessClock is the access word of a key touched now: the LRU clock in seconds, or for LFU the decay minute and the counter.
+func (c *Ctx) AccessClock() uint32 {
+	if c.Store.LFU.Load() {
+		return uint32(c.Now/60000)&0xffff<<8 | lfuInit
+	}
+	return uint32(c.Now/1000) & 0xffffff
+}
+
+const lfuInit = 5
+
+func (c *Ctx) noteAccess(k *Key, r keyspace.Ref) {
+	if !c.Store.LFU.Load() {
+		k.Shard.SetAccess(r, uint32(c.Now/1000)&0xffffff)
+		return
+	}
+	n := c.LFUCount(k.Shard.Access(r))
+	k.Shard.SetAccess(r, uint32(c.Now/60000)&0xffff<<8|c.lfuIncrement(n))
+}
+
+// LFUCount is the counter of an LFU access word as it has decayed until now.
+// https://redis.io/docs/latest/develop/reference/eviction/#lfu-eviction
+func (c *Ctx) LFUCount(word uint32) uint32 {
+	n := word & 0xff
+	decay := c.Store.LFUDecayMinutes.Load()
+	if decay <= 0 {
+		return n
+	}
+	passed := (uint32(c.Now/60000) - word>>8) & 0xffff
+	return n - min(n, passed/uint32(decay))
+}
+
+// lfuIncrement raises the counter with a probability that falls as it grows.
+func (c *Ctx) lfuIncrement(n uint32) uint32 {
+	if n == 255 {
+		return n
+	}
+	base := float64(0)
+	if n > lfuInit {
+		base = float64(n - lfuInit)
+	}
+	p := 1 / (base*float64(c.Store.LFULogFactor.Load()) + 1)
+	if float64(c.Rand()>>11)/(1<<53) < p {
+		n++
+	}
+	return n
+}
+
+// IdleSeconds is how long ago an LRU access word was set.
+func (c *Ctx) IdleSeconds(word uint32) int64 {
+	return int64((uint32(c.Now/1000) - word) & 0xffffff)
+}

@@ -1,0 +1,111 @@
+package command
+
+import (
+	"math"
+	"strconv"
+	"unsafe"
+)
+
+// Errors whose wording clients and test suites rely on.
+const (
+	ErrSyntax     = "ERR syntax error"
+	ErrWrongType  = "WRONGTYPE Operation against a key holding the wrong kind of value"
+	ErrNotInt     = "ERR value is not an integer or out of range"
+	ErrNotFloat   = "ERR value is not a valid float"
+	ErrNoSuchKey  = "ERR no such key"
+	ErrOutOfRange = "ERR index out of range"
+	ErrDBIndex    = "ERR DB index is out of range"
+	ErrSameObject = "ERR source and destination objects are the same"
+	ErrOverflow   = "ERR increment or decrement would overflow"
+	ErrStringSize = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+)
+
+// ErrExpire is the error of an expiry that is zero, negative or too large for command (lower case name).
+func ErrExpire(command string) string { return "ERR invalid expire time in '" + command + "' command" }
+
+// ParseInt parses a decimal int64 exactly as it would be printed: no plus, no leading zeros, no space.
+func ParseInt(b []byte) (int64, bool) {
+	if len(b) == 0 || len(b) > 20 {
+		return 0, false
+	}
+	if len(b) == 1 && b[0] == '0' {
+		return 0, true
+	}
+	neg := b[0] == '-'
+	if neg {
+		b = b[1:]
+	}
+	if len(b) == 0 || b[0] < '1' || b[0] > '9' {
+		return 0, false
+	}
+	var v uint64
+	for _, ch := range b {
+		d := ch - '0'
+		if d > 9 {
+			return 0, false
+		}
+		if v > (math.MaxUint64-uint64(d))/10 {
+			return 0, false
+		}
+		v = v*10 + uint64(d)
+	}
+	if neg {
+		if v > 1<<63 {
+			return 0, false
+		}
+		return -int64(v), true
+	}
+	if v > math.MaxInt64 {
+		return 0, false
+	}
+	return int64(v), true
+}
+
+// ParseFloat parses a finite or infinite double in C's notation (hexadecimal too); NaN and surrounding space are refused.
+func ParseFloat(b []byte) (float64, bool) {
+	if len(b) == 0 || len(b) > 256 {
+		return 0, false
+	}
+	for _, ch := range b {
+		if ch == '_' || ch == ' ' {
+			return 0, false
+		}
+	}
+	s := unsafe.String(&b[0], len(b))
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		if e, ok := err.(*strconv.NumError); !ok || e.Err != strconv.ErrRange || f == 0 {
+			return 0, false
+		}
+		return 0, false
+	}
+	return f, !math.IsNaN(f)
+}
+
+// Int parses argument i; when it is no integer the error is replied and ok is false.
+func (c *Ctx) Int(i int) (n int64, ok bool) {
+	if n, ok = ParseInt(c.Args[i]); !ok {
+		c.W.Error(ErrNotInt)
+	}
+	return n, ok
+}
+
+// WrongArity is the reply to a request with too few or too many arguments.
+func WrongArity(d *Descriptor) string {
+	return "ERR wrong number of arguments for '" + d.FullName() + "' command"
+}
+
+// appendCommand appends a request in the form it has in the log.
+func appendCommand(b []byte, args [][]byte) []byte {
+	b = append(b, '*')
+	b = strconv.AppendInt(b, int64(len(args)), 10)
+	b = append(b, '\r', '\n')
+	for _, a := range args {
+		b = append(b, '$')
+		b = strconv.AppendInt(b, int64(len(a)), 10)
+		b = append(b, '\r', '\n')
+		b = append(b, a...)
+		b = append(b, '\r', '\n')
+	}
+	return b
+}

@@ -1,0 +1,360 @@
+package command
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"strconv"
+
+	"tidemark/aof"
+	"tidemark/engine/keyspace"
+	"tidemark/netio/resp"
+)
+
+// Ctx runs commands, one at a time, and is what a handler sees. There is one per event loop, one for replay, one per
+// background task; it is reused, so nothing in it may be kept by a handler. Not safe for concurrent use.
+//
+// A handler reads with Find, changes with the keyspace's methods on Key.Shard, and reports each changed key with Changed. It
+// never logs by itself unless the request does not reproduce its effect: then it calls Effect.
+type Ctx struct {
+	Store *Store
+	Cmd   *Descriptor
+	Args  [][]byte     // the request, the command's name first; borrowed until the handler returns
+	Raw   []byte       // its bytes as received, or nil
+	W     *resp.Writer // where the reply goes
+	DB    int
+	Now   int64 // Unix ms; constant for a command, and for a whole EXEC
+	Keys  []Key // the request's keys in the order of the specification; their shards are locked
+
+	Client  any  // the engine's session; nil for background work
+	NoTouch bool // CLIENT NO-TOUCH
+	Replay  bool // effects from the log: nothing is logged, nothing expires by the clock
+
+	// Gate is the log offset the replies written so far must wait for under appendfsync always; the caller takes and
+	// clears it. 0: none.
+	Gate int64
+	// Wrote is the log offset of the end of the last effect; the caller takes it (WAITAOF). 0: none.
+	Wrote int64
+
+	log     *aof.Log
+	gating  bool
+	synced  int64
+	locked  [maxShards / 64]uint64
+	home    int  // the lowest locked shard, whose ring takes the effects
+	block   bool // within Atomically
+	changes int64
+	total   int64 // changes of the whole block
+
+	eff       []byte // effects so far, as they will stand in the log
+	effCount  int
+	effDB     int    // database of the last of them
+	effFirst  int    // and of the first
+	cmdEffect bool   // the present command gave its own effect
+	direct    []byte // the effect is these bytes alone
+	changed   []change
+	allChange bool
+	pos       []KeyPos
+	keyBuf    []byte
+
+	counts counters
+}
+
+type change struct {
+	shard int
+	hash  uint64
+}
+
+const maxShards = 1024
+
+// NewCtx returns a Ctx on a store; table sizes its counters.
+func NewCtx(st *Store, t *Table) *Ctx {
+	c := &Ctx{Store: st, W: &resp.Writer{}}
+	c.counts.init(t)
+	return c
+}
+
+// Run executes Cmd with Args under its locks, and appends its effects to the log. False: the ring has no room; nothing was
+// executed and nothing written, try again when the log made room.
+func (c *Ctx) Run() bool {
+	d := c.Cmd
+	if c.block {
+		c.findKeys()
+		c.call()
+		return true
+	}
+	c.begin()
+	if i, ok := d.singleKey(); ok && d.Scope == ScopeKeys && i < len(c.Args) {
+		name := c.Args[i]
+		h := c.Store.KS.Hash(name)
+		si := c.Store.KS.ShardIndex(h)
+		s := c.Store.KS.Shard(si)
+		c.Keys = append(c.Keys[:0], Key{name, h, s, i})
+		s.Lock()
+		c.home = si
+		ok := c.enter()
+		if ok {
+			c.call()
+			c.finish()
+		}
+		s.Unlock()
+		return ok
+	}
+	c.findKeys()
+	c.lockKeys(d)
+	ok := c.enter()
+	if ok {
+		c.call()
+		c.finish()
+	}
+	c.unlock()
+	return ok
+}
+
+// Queued is one command of a block.
+type Queued struct {
+	Cmd  *Descriptor
+	Args [][]byte
+	Raw  []byte
+	DB   int // the database it will run in, as far as is known when locks are taken; keys' places do not depend on it
+}
+
+// Atomically locks the shards of all commands, calls run, which sets Cmd, Args, Raw and calls Run for each, and appends their
+// effects as one block. before is called once the locks are held; when it says false the block is dropped. ok is
+// false when the ring has no room: nothing was executed.
+func (c *Ctx) Atomically(cmds []Queued, before func() bool, run func()) (ok bool) {
+	c.begin()
+	clear(c.locked[:])
+	all := false
+	writes := false
+	for i := range cmds {
+		q := &cmds[i]
+		if q.Cmd.Scope != ScopeKeys {
+			all = true
+		}
+		if q.Cmd.Flags&Write != 0 {
+			writes = true
+		}
+		c.pos, _ = q.Cmd.KeyPositions(q.Args, c.pos[:0])
+		for _, p := range c.pos {
+			c.addLock(q.Args[p.Arg])
+		}
+	}
+	return c.lockedBlock(all, writes, before, run)
+}
+
+// AtomicallyKeys is Atomically for keys instead of commands: for work that is not a request.
+func (c *Ctx) AtomicallyKeys(keys [][]byte, before func() bool, run func()) (ok bool) {
+	c.begin()
+	clear(c.locked[:])
+	for _, k := range keys {
+		c.addLock(k)
+	}
+	return c.lockedBlock(false, true, before, run)
+}
+
+func (c *Ctx) addLock(key []byte) {
+	si := c.Store.KS.ShardIndex(c.Store.KS.Hash(key))
+	c.locked[si>>6] |= 1 << (si & 63)
+}
+
+func (c *Ctx) lockedBlock(all, writes bool, before func() bool, run func()) bool {
+	if all {
+		c.lockAll()
+	} else {
+		c.lockMarked()
+	}
+	defer c.unlock()
+	c.snapshotLog()
+	if writes && c.log != nil && !c.log.Room(c.home) {
+		return false
+	}
+	if before != nil && !before() {
+		return true
+	}
+	c.block = true
+	run()
+	c.block = false
+	c.finish()
+	return true
+}
+
+func (c *Ctx) begin() {
+	c.total, c.effCount, c.eff, c.direct = 0, 0, c.eff[:0], nil
+	c.Wrote, c.home = 0, -1
+	c.changed = c.changed[:0]
+	c.allChange = false
+}
+
+// findKeys fills Keys from the specification.
+func (c *Ctx) findKeys() {
+	c.Keys = c.Keys[:0]
+	if len(c.Cmd.Keys) == 0 {
+		return
+	}
+	c.pos, _ = c.Cmd.KeyPositions(c.Args, c.pos[:0])
+	for _, p := range c.pos {
+		name := c.Args[p.Arg]
+		h := c.Store.KS.Hash(name)
+		c.Keys = append(c.Keys, Key{name, h, c.Store.KS.Shard(c.Store.KS.ShardIndex(h)), p.Arg})
+	}
+}
+
+func (c *Ctx) lockKeys(d *Descriptor) {
+	if d.Scope == ScopeAll {
+		c.lockAll()
+		return
+	}
+	clear(c.locked[:])
+	for i := range c.Keys {
+		si := c.Keys[i].Shard.Index()
+		c.locked[si>>6] |= 1 << (si & 63)
+	}
+	c.lockMarked()
+}
+
+func (c *Ctx) lockAll() {
+	n := c.Store.KS.NumShards()
+	for i := 0; i < n; i++ {
+		c.locked[i>>6] |= 1 << (i & 63)
+	}
+	c.lockMarked()
+}
+
+func (c *Ctx) lockMarked() {
+	c.home = -1
+	for w, m := range c.locked {
+		for ; m != 0; m &= m - 1 {
+			i := w<<6 + bits.TrailingZeros64(m)
+			if c.home < 0 {
+				c.home = i
+			}
+			c.Store.KS.Shard(i).Lock()
+		}
+	}
+}
+
+func (c *Ctx) unlock() {
+	for w, m := range c.locked {
+		for ; m != 0; m &= m - 1 {
+			c.Store.KS.Shard(w<<6 + bits.TrailingZeros64(m)).Unlock()
+		}
+		c.locked[w] = 0
+	}
+}
+
+// snapshotLog reads the log switch under the locks, so that SetLog under all locks is a clean cut.
+func (c *Ctx) snapshotLog() {
+	c.log, c.gating = nil, false
+	if c.Replay {
+		return
+	}
+	if c.log = c.Store.log.Load(); c.log != nil && c.Store.gating.Load() {
+		c.gating = true
+		c.synced = c.log.Synced()
+	}
+}
+
+// enter is the last check before a command executes.
+func (c *Ctx) enter() bool {
+	c.snapshotLog()
+	return c.Cmd.Flags&Write == 0 || c.log == nil || c.home < 0 || c.log.Room(c.home)
+}
+
+// call runs the handler and settles how its changes stand in the log.
+func (c *Ctx) call() {
+	c.changes, c.cmdEffect = 0, false
+	t := c.counts.start(c.Cmd)
+	c.Cmd.Handler(c)
+	c.counts.stop(c.Cmd, t)
+	c.total += c.changes
+	if c.changes == 0 || c.log == nil || c.cmdEffect || c.Cmd.Log != LogRequest {
+		return
+	}
+	if !c.block && c.effCount == 0 {
+		if c.direct = c.Raw; c.direct == nil {
+			c.eff = appendCommand(c.eff[:0], c.Args)
+			c.direct = c.eff
+		}
+		return
+	}
+	c.effectHeader()
+	if c.Raw != nil {
+		c.eff = append(c.eff, c.Raw...)
+	} else {
+		c.eff = appendCommand(c.eff, c.Args)
+	}
+}
+
+// finish appends the effects while the locks are still held, and stamps the changed keys with their offset.
+func (c *Ctx) finish() {
+	c.counts.dirty += c.total
+	if c.log == nil {
+		return
+	}
+	db, p := c.DB, c.direct
+	if p == nil {
+		if c.effCount == 0 {
+			return
+		}
+		if db, p = c.effFirst, c.eff; c.effCount > 1 {
+			p = c.wrap()
+		}
+	}
+	end := c.log.Append(c.home, db, p)
+	c.Wrote = end
+	if c.gating {
+		c.Gate = end
+	}
+	for _, ch := range c.changed {
+		r := &c.Store.rules[ch.shard]
+		r.recent[slotOf(ch.hash)] = end
+		r.last = end
+	}
+	if c.allChange {
+		for i := range c.Store.rules {
+			r := &c.Store.rules[i]
+			r.all, r.last = end, end
+		}
+	}
+}
+
+func slotOf(h uint64) uint64 { return h >> 24 % recentSlots }
+
+var (
+	multiBytes = []byte("*1\r\n$5\r\nMULTI\r\n")
+	execBytes  = []byte("*1\r\n$4\r\nEXEC\r\n")
+)
+
+// wrap puts MULTI and EXEC around the effects, and leaves the log in the database it said it is in.
+func (c *Ctx) wrap() []byte {
+	if c.effDB != c.effFirst {
+		c.eff = appendSelect(c.eff, c.effFirst)
+	}
+	n := len(c.eff)
+	c.eff = append(c.eff, multiBytes...)
+	copy(c.eff[len(multiBytes):], c.eff[:n])
+	copy(c.eff, multiBytes)
+	c.eff = append(c.eff, execBytes...)
+	return c.eff
+}
+
+func appendSelect(b []byte, db int) []byte {
+	var a [8]byte
+	return appendCommand(b, [][]byte{[]byte("SELECT"), strconv.AppendInt(a[:0], int64(db), 10)})
+}
+
+// effectHeader accounts for one more effect in the present database.
+func (c *Ctx) effectHeader() {
+	if c.effCount == 0 {
+		c.effFirst = c.DB
+	} else if c.effDB != c.DB {
+		c.eff = appendSelect(c.eff, c.DB)
+	}
+	c.effDB = c.DB
+	c.effCount++
+}
+
+// Rand gives random 64-bit numbers.
+func (c *Ctx) Rand() uint64 { return rand.Uint64() }
+
+// Shard returns the shard of that index; the command's scope must have locked it.
+func (c *Ctx) Shard(i int) *keyspace.Shard { return c.Store.KS.Shard(i) }

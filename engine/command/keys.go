@@ -1,0 +1,86 @@
+package command
+
+import "tidemark/engine/keyspace"
+
+// Key is one key of a request, with its place. Name is borrowed from the request.
+type Key struct {
+	Name  []byte
+	Hash  uint64
+	Shard *keyspace.Shard
+	Arg   int // index in Args
+}
+
+// KeyPos is where a key stands among the arguments, and what is done with it.
+type KeyPos struct {
+	Arg   int
+	Flags KeyFlags
+}
+
+// KeyPositions appends the places of the keys in args to out. ok is false when the arguments do not fit the
+// specification (a count that is no number or too large): the handler's own check gives the error then.
+func (d *Descriptor) KeyPositions(args [][]byte, out []KeyPos) (pos []KeyPos, ok bool) {
+	for i := range d.Keys {
+		ks := &d.Keys[i]
+		first := ks.Begin
+		if ks.Keyword != "" {
+			if first = ks.search(args); first == 0 {
+				continue
+			}
+		}
+		if first >= len(args) {
+			continue
+		}
+		if ks.KeyNum {
+			at := first + ks.NumIdx
+			if at >= len(args) {
+				return out, false
+			}
+			n, good := ParseInt(args[at])
+			if !good || n < 0 || n > int64(len(args)) || first+ks.FirstKey+int(n) > len(args) {
+				return out, false
+			}
+			for j := 0; j < int(n); j++ {
+				out = append(out, KeyPos{first + ks.FirstKey + j, ks.Flags})
+			}
+			continue
+		}
+		last := first + ks.Last
+		if ks.Last < 0 {
+			last = len(args) + ks.Last
+			if ks.Limit > 1 {
+				last = first + (len(args)-first)/ks.Limit + ks.Last
+			}
+		}
+		step := max(ks.Step, 1)
+		for j := first; j <= last && j < len(args); j += step {
+			out = append(out, KeyPos{j, ks.Flags})
+		}
+	}
+	return out, true
+}
+
+func (ks *KeySpec) search(args [][]byte) int {
+	if ks.From >= 0 {
+		for i := max(ks.From, 1); i < len(args)-1; i++ {
+			if equalFold(args[i], ks.Keyword) {
+				return i + 1
+			}
+		}
+		return 0
+	}
+	for i := len(args) + ks.From; i > 0; i-- {
+		if i < len(args)-1 && equalFold(args[i], ks.Keyword) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// singleKey reports the argument index of the only key, when the specification is that simple.
+func (d *Descriptor) singleKey() (int, bool) {
+	if len(d.Keys) != 1 {
+		return 0, false
+	}
+	ks := &d.Keys[0]
+	return ks.Begin, ks.Keyword == "" && !ks.KeyNum && ks.Last == 0
+}

@@ -1,0 +1,147 @@
+package command
+
+import (
+	"sync/atomic"
+
+	"tidemark/aof"
+	"tidemark/engine/keyspace"
+)
+
+// Store is the keyspace with what the rules of running commands keep beside it. One per server.
+type Store struct {
+	KS    *keyspace.Keyspace
+	Stats StoreStats
+
+	// Loading: commands are replayed from disk. Keys do not expire by the clock then, only by the log's word.
+	Loading atomic.Bool
+	// LFU: the access word holds an LFU counter rather than an LRU clock (maxmemory-policy *-lfu).
+	LFU atomic.Bool
+	// LFULogFactor and LFUDecayMinutes are lfu-log-factor and lfu-decay-time.
+	LFULogFactor, LFUDecayMinutes atomic.Int64
+	// LazyExpire logs expired keys as UNLINK rather than DEL (lazyfree-lazy-expire).
+	LazyExpire atomic.Bool
+	// NoActiveExpire stops active expiry (DEBUG SET-ACTIVE-EXPIRE 0).
+	NoActiveExpire atomic.Bool
+
+	log    atomic.Pointer[aof.Log]
+	gating atomic.Bool
+	rules  []shardRules
+}
+
+// StoreStats are the counters of INFO stats that commands move. Any goroutine may read them.
+type StoreStats struct {
+	Hits, Misses, ExpiredKeys, EvictedKeys, Commands, LazyFreed atomic.Int64
+	Dirty                                                       atomic.Int64 // changes since the last save
+}
+
+// recentSlots is the size of a shard's table of recent writes (design D5). Two keys that share a slot only make a
+// read wait for the later of the two.
+const recentSlots = 256
+
+// shardRules is guarded by the shard's lock.
+type shardRules struct {
+	recent  [recentSlots]int64 // log offset of the end of the last write to keys of this slot
+	all     int64              // the same for writes to every key at once (FLUSHALL, SWAPDB)
+	last    int64              // the same for any key
+	watched map[watchKey][]*watch
+}
+
+type watchKey struct {
+	db  int
+	key string
+}
+
+type watch struct {
+	w       *Watcher
+	expired bool // the key was expired, but still there, when WATCH saw it
+}
+
+// Watcher is a connection's set of watched keys as one flag: Dirty is set when any of them changes.
+type Watcher struct{ Dirty atomic.Bool }
+
+// NewStore wraps a keyspace.
+func NewStore(ks *keyspace.Keyspace) *Store {
+	st := &Store{KS: ks, rules: make([]shardRules, ks.NumShards())}
+	st.LFULogFactor.Store(10)
+	st.LFUDecayMinutes.Store(1)
+	return st
+}
+
+// Log is where effects go, or nil when nothing is logged.
+func (st *Store) Log() *aof.Log { return st.log.Load() }
+
+// SetLog switches logging on, or with nil off. All shards must be locked: a write sees one or the other.
+func (st *Store) SetLog(l *aof.Log) { st.log.Store(l) }
+
+// SetGating says whether replies wait for Synced (appendfsync always). Offsets of writes are kept either way, so that
+// it may be switched on at any time.
+func (st *Store) SetGating(on bool) { st.gating.Store(on) }
+
+// Gating reports whether replies wait for Synced.
+func (st *Store) Gating() bool { return st.gating.Load() }
+
+// Watch registers w for a key. The key's shard must be locked.
+func (st *Store) Watch(db int, k *Key, expired bool, w *Watcher) {
+	r := &st.rules[k.Shard.Index()]
+	if r.watched == nil {
+		r.watched = map[watchKey][]*watch{}
+	}
+	id := watchKey{db, string(k.Name)}
+	r.watched[id] = append(r.watched[id], &watch{w, expired})
+}
+
+// Unwatch takes w off a key. The key's shard must be locked.
+func (st *Store) Unwatch(db int, k *Key, w *Watcher) {
+	r := &st.rules[k.Shard.Index()]
+	id := watchKey{db, string(k.Name)}
+	list := r.watched[id]
+	for i, x := range list {
+		if x.w == w {
+			list = append(list[:i], list[i+1:]...)
+			break
+		}
+	}
+	if len(list) == 0 {
+		delete(r.watched, id)
+	} else {
+		r.watched[id] = list
+	}
+}
+
+// touch marks the watchers of a key; byExpiry spares those that saw it expired already.
+func (r *shardRules) touch(db int, key []byte, byExpiry bool) {
+	for _, x := range r.watched[watchKey{db, string(key)}] {
+		if !byExpiry || !x.expired {
+			x.w.Dirty.Store(true)
+		}
+	}
+}
+
+// TouchDB marks the watchers of the keys of a database that exist in it, or in other (SWAPDB; -1: none). All shards must be
+// locked, and the databases not yet emptied or swapped.
+func (st *Store) TouchDB(db, other int) {
+	for i := range st.rules {
+		s := st.KS.Shard(i)
+		for id, list := range st.rules[i].watched {
+			if id.db != db {
+				continue
+			}
+			h := st.KS.Hash([]byte(id.key))
+			exists := s.Find(db, h, []byte(id.key)) != 0
+			if !exists && other >= 0 {
+				exists = s.Find(other, h, []byte(id.key)) != 0
+			}
+			if exists {
+				for _, x := range list {
+					x.w.Dirty.Store(true)
+				}
+			}
+		}
+	}
+}
+
+// MakeKey gives the place of a key outside a request. Name is kept, not copied.
+func (st *Store) MakeKey(name []byte) Key {
+	h := st.KS.Hash(name)
+	return Key{Name: name, Hash: h, Shard: st.KS.Shard(st.KS.ShardIndex(h))}
+}
