@@ -1,0 +1,289 @@
+package netio
+
+import (
+	"errors"
+	"io"
+
+	"golang.org/x/sys/unix"
+)
+
+// Input: from the socket to the request
+//
+// A connection without unparsed bytes owns no input buffer. Its socket is read
+// into the loop's buffer and served from there; what is left of an incomplete request
+// is copied to the connection's own. The next read puts it back in front of the
+// loop's buffer, unless it is long or known to become so: then the socket is read into
+// the connection's buffer, which grows as data arrives and not as announced.
+
+const (
+	readBufBytes   = 64 << 10
+	turnRequests   = 1024      // a connection's share of one turn
+	bigReadBytes   = 256 << 10 // most that is read of a large bulk in one turn
+	keepOwnBytes   = 4 << 10   // a larger buffer is dropped once it is empty
+	directMinBytes = 16 << 10  // leftovers from this length on are not copied to and fro
+)
+
+// step gives the connection its share of the turn.
+func (l *Loop) step(c *Conn) {
+	if c.stop != 0 {
+		return
+	}
+	if c.more {
+		c.more = false
+		c.in, c.pos, c.shared = c.own, c.ownPos, false
+		l.serve(c)
+	} else if c.rd {
+		l.read(c)
+	}
+	if c.stop == 0 && (c.more || c.rd) {
+		l.enqueue(c)
+	}
+}
+
+func (l *Loop) enqueue(c *Conn) {
+	if !c.queued {
+		c.queued = true
+		l.ready = append(l.ready, c)
+	}
+}
+
+// read does one read and serves what has become complete by it.
+func (l *Loop) read(c *Conn) {
+	have := len(c.own) - c.ownPos
+	need := 0
+	if c.part != nil {
+		need = c.part.Need()
+	}
+	var dst []byte
+	direct := have > directMinBytes || need > readBufBytes
+	if direct {
+		dst = c.room(have, need)
+	} else {
+		copy(l.rbuf, c.own[c.ownPos:])
+		dst = l.rbuf[have:]
+	}
+	n, errno := sysRead(c.fd, dst)
+	if n <= 0 {
+		switch {
+		case n == 0 && errno == 0:
+			l.eof(c)
+		case errno == unix.EAGAIN:
+			c.rd = false
+		case errno == unix.EINTR:
+		default:
+			l.close(c, errno)
+		}
+		return
+	}
+	// With edge triggering there is no further event for what is left in the
+	// socket. A short read has emptied it; if the end of input was announced, it comes
+	// with a read of zero.
+	if n < len(dst) && !c.ended {
+		c.rd = false
+	}
+	l.turnIn += int64(n)
+	c.in64 += int64(n)
+	c.active = l.now
+	if direct {
+		c.own = c.own[:len(c.own)+n]
+		if have+n < need {
+			l.checkQuery(c, have+n)
+			return
+		}
+		c.in, c.pos, c.shared = c.own, 0, false
+	} else {
+		if have+n < need {
+			l.keep(c, l.rbuf[:have+n])
+			l.checkQuery(c, have+n)
+			return
+		}
+		c.in, c.pos, c.shared = l.rbuf[:have+n], 0, true
+	}
+	l.serve(c)
+}
+
+// room makes space behind the leftover in the connection's own buffer.
+func (c *Conn) room(have, need int) []byte {
+	if c.ownPos > 0 {
+		copy(c.own, c.own[c.ownPos:])
+		c.own = c.own[:have]
+		c.ownPos = 0
+	}
+	if cap(c.own)-have < readBufBytes && cap(c.own) < need || cap(c.own) == have {
+		size := min(max(2*cap(c.own), 2*readBufBytes), max(need, have+readBufBytes))
+		b := make([]byte, have, size)
+		copy(b, c.own)
+		c.own = b
+	}
+	end := min(cap(c.own), have+bigReadBytes)
+	return c.own[have:end]
+}
+
+// eof: the client will send nothing more. What it has been promised is
+// still sent: `printf 'SET a b\r\n' | nc` wants its reply, gated or not.
+func (l *Loop) eof(c *Conn) {
+	c.rd = false
+	if c.unsent() > 0 {
+		c.stop |= stopClosing
+		c.closeErr = io.EOF
+		c.Flush()
+		return
+	}
+	l.close(c, io.EOF)
+}
+
+// serve hands c.in[c.pos:] to the handler and keeps what is left.
+func (l *Loop) serve(c *Conn) {
+	if c.W.B == nil {
+		c.W.B = l.getBuf()
+	}
+	l.parser.Unauth = c.unauth
+	c.budget = turnRequests
+	c.serving, c.more = true, true
+	l.tick()
+	l.srv.handler.Serve(c)
+	c.serving = false
+	left := c.in[c.pos:]
+	if !c.shared {
+		c.own, c.ownPos = c.in, c.pos
+	}
+	c.in = nil
+	if c.stop&stopDoomed != 0 {
+		c.stop &^= stopDoomed
+		l.close(c, c.closeErr)
+		return
+	}
+	switch {
+	case len(left) == 0:
+		c.more = false
+		c.dropOwn()
+	case c.shared:
+		l.keep(c, left)
+	}
+	if !c.more && len(left) > 0 {
+		l.checkQuery(c, len(left))
+	}
+	if len(c.W.B) == 0 && len(c.gates) == 0 && len(c.chunks) == 0 {
+		l.putBuf(c.W.B)
+		c.W.B = nil
+		if c.stop&stopClosing != 0 {
+			c.Flush()
+		}
+	} else {
+		c.Flush()
+	}
+}
+
+// keep copies the leftover to the connection's own buffer.
+func (l *Loop) keep(c *Conn, left []byte) {
+	if cap(c.own) < len(left) || cap(c.own) > keepOwnBytes && len(left) <= keepOwnBytes {
+		c.own = make([]byte, 0, (len(left)+511)&^511)
+	}
+	// left may be the tail of what own already holds in front: copying is by memmove.
+	c.own = append(c.own[:0], left...)
+	c.ownPos = 0
+}
+
+func (c *Conn) dropOwn() { c.own, c.ownPos = nil, 0 }
+
+func (l *Loop) checkQuery(c *Conn, n int) {
+	if max := l.limits.MaxQueryBytes; max > 0 && int64(n) > max && c.stop&stopDead == 0 {
+		l.srv.stats.queryLimit.Add(1)
+		l.srv.logf('#', "Closing client that reached max query buffer length: id=%d addr=%s qbuf=%d", c.id, c.RemoteAddr(), n)
+		l.close(c, ErrQueryLimit)
+	}
+}
+
+// Next parses the next request. False: nothing complete is left, or the
+// connection's share of the turn is used up, or it is held, closing, or out of
+// protocol (netio replies and closes by itself).
+func (c *Conn) Next(r *Request) bool {
+	if c.stop != 0 || c.killed.Load() || !c.serving {
+		return false
+	}
+	if len(c.W.B) > flushEarlyBytes {
+		c.l().flushEarly(c)
+		if c.stop != 0 {
+			return false
+		}
+	}
+	if c.budget <= 0 {
+		return false
+	}
+	c.budget--
+	l := c.l()
+	if c.part != nil {
+		return c.resume(l, r)
+	}
+	b := c.in[c.pos:]
+	skip, n, args, inline, err := l.parser.Parse(b, l.args)
+	l.args = args[:0]
+	c.pos += skip
+	if n == 0 {
+		if err != nil {
+			c.protocolError(err)
+			return false
+		}
+		c.more = false
+		if skip < len(b) {
+			c.part = l.getPart()
+			_, _, _, err = l.parser.Resume(c.part, b[skip:], nil)
+			if err != nil {
+				c.protocolError(err)
+			}
+		}
+		return false
+	}
+	c.last = c.pos
+	c.pos += n
+	r.Args = args
+	if inline {
+		r.Raw = nil
+	} else {
+		r.Raw = b[skip : skip+n : skip+n]
+	}
+	return true
+}
+
+// resume goes on with a request that came in pieces.
+func (c *Conn) resume(l *Loop, r *Request) bool {
+	b := c.in[c.pos:]
+	n, args, inline, err := l.parser.Resume(c.part, b, l.args)
+	if cap(args) > 0 {
+		l.args = args[:0]
+	}
+	if err != nil {
+		c.protocolError(err)
+		return false
+	}
+	if n == 0 {
+		c.more = false
+		return false
+	}
+	l.putPart(c.part)
+	c.part = nil
+	if len(args) == 0 {
+		c.pos += n
+		return c.Next(r)
+	}
+	c.last = c.pos
+	c.pos += n
+	r.Args = args
+	r.Raw = nil
+	if !inline {
+		r.Raw = b[:n:n]
+	}
+	return true
+}
+
+// Unread puts the request that Next returned last back, so that Next returns it
+// again after Release. Only between Next and the return of Serve, together with Hold.
+func (c *Conn) Unread() { c.pos = c.last }
+
+func (c *Conn) protocolError(err error) {
+	c.srv.logf('-', "Protocol error (%v) from client: id=%d addr=%s", err, c.id, c.RemoteAddr())
+	c.W.Error("ERR Protocol error: " + err.Error())
+	c.stop |= stopClosing
+	c.closeErr = errors.Join(ErrProtocol, err)
+	c.pos = len(c.in)
+}

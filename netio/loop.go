@@ -1,0 +1,397 @@
+package netio
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tidemark/netio/resp"
+)
+
+const (
+	maxEvents    = 256
+	yieldNanos   = 5e6 // how often a busy loop lets the scheduler run (design D3b)
+	maxKeptParts = 64
+)
+
+// Bits of Loop.signals.
+const (
+	sigWake = 1 << iota
+	sigPost
+	sigStop
+)
+
+// Loop is one event loop. It may be run by different threads over time, never
+// by two at once.
+type Loop struct {
+	Data any // the handler's
+
+	srv   *Server
+	index int
+	poll  poller
+	event int // eventfd
+
+	// guard tells who runs the loop: even: the thread that runs it; odd: that
+	// thread is in Handler.Commit, and whoever adds 1 by compare-and-swap first
+	// (it on return, or the standby) has the loop. See crew.go.
+	guard    atomic.Uint64
+	commitAt atomic.Int64 // when guard became odd, on the monotonic clock
+
+	signals atomic.Uint32
+	asleep  atomic.Bool // blocked in poll.wait: signals need the eventfd
+	postMu  sync.Mutex
+	posts   []func(*Loop) // guarded by postMu
+	started bool          // guarded by Server.mu
+
+	// What follows belongs to the thread that runs the loop.
+	now       int64 // wall clock, Unix µs
+	mono      int64 // monotonic clock, ns
+	turnStart int64
+	served    int // connections served since the clock was read
+	lastYield int64
+	spin      int // how well not blocking has paid
+	limits    *Limits
+	parser    resp.Parser
+	args      [][]byte
+	rbuf      []byte
+	events    []event
+	slots     []*Conn // by descriptor
+	conns     int
+	nextTag   uint32
+	ready     []*Conn // have more to do in the next turn
+	readyNow  []*Conn
+	dirty     []*Conn // have output to write at the end of the turn
+	gated     []*Conn // have output that waits for a gate
+	gatedNew  bool
+	lastMark  int64
+	timers    []*Timer
+	postsNow  []func(*Loop)
+	bufs      [][]byte
+	parts     []*resp.Partial
+	acceptors map[int]*listener
+	turnIn    int64
+	turnOut   int64
+	idleAt    int64 // when connections are next looked at for the idle timeout
+	stopAt    int64 // shutting down: when unsent output is given up; 0: not
+	stopped   bool
+
+	bytesIn, bytesOut, longest atomic.Int64
+}
+
+func newLoop(s *Server, index int) (*Loop, error) {
+	p, err := newEpoll()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		p.close()
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	l := &Loop{srv: s, index: index, poll: p, event: fd, events: make([]event, maxEvents),
+		rbuf: make([]byte, readBufBytes), args: make([][]byte, 0, 64), acceptors: map[int]*listener{}}
+	l.limits = s.limits.Load()
+	l.readClock()
+	// Edge-triggered: the eventfd never needs to be read.
+	if err := p.add(fd, 0); err != nil {
+		l.free()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Loop) free() {
+	l.poll.close()
+	closeFD(l.event)
+}
+
+// Index is the loop's number in Server.Loops.
+func (l *Loop) Index() int { return l.index }
+
+// Now is the wall clock in Unix µs as of the latest readiness event (or a few
+// connections before it); no system call. Loop thread only.
+func (l *Loop) Now() int64 { return l.now }
+
+// Wake makes the loop call Handler.Woken and flush open gates. Any goroutine;
+// coalesced; no allocation.
+func (l *Loop) Wake() { l.signal(sigWake) }
+
+// Post runs f on the loop, in the order of the calls. Any goroutine. Functions posted
+// after Shutdown are dropped.
+func (l *Loop) Post(f func(l *Loop)) {
+	l.postMu.Lock()
+	l.posts = append(l.posts, f)
+	l.postMu.Unlock()
+	l.signal(sigPost)
+}
+
+func (l *Loop) signal(bit uint32) {
+	if l.signals.Or(bit)&bit == 0 && l.asleep.Load() {
+		ring(l.event)
+	}
+}
+
+func (l *Loop) readClock() {
+	t := time.Now()
+	l.now = t.UnixMicro()
+	l.mono = int64(t.Sub(clockBase))
+	l.served = 0
+}
+
+// clockConns is how many connections are served on one reading of the clock.
+const clockConns = 8
+
+func (l *Loop) tick() {
+	if l.served++; l.served >= clockConns {
+		l.readClock()
+	}
+}
+
+// run turns the loop until it ends, or until another thread has taken it over:
+// then lost is true and nothing of the loop may be touched any more.
+func (l *Loop) run() (lost bool) {
+	l.gatedNew = true
+	l.flushGated()
+	for !l.stopped {
+		n := l.wait()
+		l.turnStart = l.mono
+		l.limits = l.srv.limits.Load()
+		l.parser.MaxBulk = l.limits.MaxBulkBytes
+		for i := range l.events[:n] {
+			l.dispatch(&l.events[i])
+		}
+		l.runReady()
+		l.runSignals()
+		if len(l.timers) > 0 {
+			l.fireTimers(l.mono)
+		}
+		if l.limits.Idle > 0 && l.mono >= l.idleAt {
+			l.closeIdle()
+		}
+		if l.stopAt != 0 {
+			l.tryStop()
+		}
+		mode := l.srv.handler.EndTurn(l)
+		l.flushDirty()
+		l.account()
+		switch mode {
+		case CommitInline:
+			if !l.srv.crew.commit(l) {
+				return true
+			}
+		case CommitHandoff:
+			l.srv.crew.handoff()
+		}
+		l.flushGated()
+	}
+	return false
+}
+
+// wait fills l.events, blocking only when there is nothing to do.
+func (l *Loop) wait() int {
+	timeout := int64(-1)
+	if len(l.timers) > 0 {
+		timeout = max(l.timers[0].when-l.mono, 0)
+	}
+	if l.limits.Idle > 0 && l.conns > 0 {
+		timeout = least(timeout, max(l.idleAt-l.mono, 0))
+	}
+	if l.stopAt != 0 {
+		timeout = least(timeout, int64(time.Millisecond))
+	}
+	if len(l.ready) > 0 || len(l.dirty) > 0 || l.signals.Load() != 0 {
+		timeout = 0
+	}
+	if l.mono-l.lastYield > yieldNanos {
+		runtime.Gosched()
+		l.lastYield = l.mono
+	}
+	if timeout == 0 || l.spin > 0 {
+		n := l.poll.wait(l.events, 0)
+		if n > 0 || timeout == 0 {
+			if n > 0 && l.spin < 8 {
+				l.spin++
+			}
+			l.readClock()
+			return n
+		}
+		l.spin -= 4
+	} else if l.spin < 0 {
+		l.spin++
+	}
+	l.asleep.Store(true)
+	n := 0
+	if l.signals.Load() == 0 {
+		n = l.poll.wait(l.events, timeout)
+	}
+	l.asleep.Store(false)
+	l.readClock()
+	l.lastYield = l.mono
+	if n > 1 {
+		l.spin++
+	}
+	return n
+}
+
+func least(a, b int64) int64 {
+	if a < 0 || b < a {
+		return b
+	}
+	return a
+}
+
+func (l *Loop) dispatch(ev *event) {
+	fd := int(ev.Fd)
+	if fd == l.event {
+		return
+	}
+	if len(l.acceptors) > 0 {
+		if a := l.acceptors[fd]; a != nil {
+			l.accept(a)
+			return
+		}
+	}
+	if fd >= len(l.slots) {
+		return
+	}
+	c := l.slots[fd]
+	if c == nil || c.tag != uint32(ev.Pad) {
+		return // of a connection that was closed in this turn
+	}
+	if ev.Events&(evEnd|evBroken) != 0 {
+		c.ended = true
+		if ev.Events&evBroken != 0 && c.stop&stopClosing != 0 {
+			l.close(c, c.closeErr)
+			return
+		}
+		if c.stop&stopHeld != 0 && (!c.quiet || ev.Events&evBroken != 0) {
+			l.close(c, nil)
+			return
+		}
+	}
+	if ev.Events&evWrite != 0 {
+		l.writable(c)
+	}
+	if ev.Events&(evRead|evEnd|evBroken) != 0 {
+		c.rd = true
+		if !c.queued {
+			l.step(c)
+		}
+	}
+}
+
+// runReady gives those a share that were left with work in an earlier turn.
+func (l *Loop) runReady() {
+	if len(l.ready) == 0 {
+		return
+	}
+	l.ready, l.readyNow = l.readyNow[:0], l.ready
+	for i, c := range l.readyNow {
+		l.readyNow[i] = nil
+		c.queued = false
+		if c.loop.Load() == l {
+			l.step(c)
+		}
+	}
+}
+
+func (l *Loop) runSignals() {
+	if l.signals.Load() == 0 {
+		return
+	}
+	sig := l.signals.Swap(0)
+	if sig&sigPost != 0 {
+		l.postMu.Lock()
+		l.posts, l.postsNow = l.postsNow[:0], l.posts
+		l.postMu.Unlock()
+		for i, f := range l.postsNow {
+			l.postsNow[i] = nil
+			f(l)
+		}
+	}
+	if sig&sigWake != 0 {
+		l.srv.handler.Woken(l)
+		l.gatedNew = true
+	}
+}
+
+// account publishes the turn's figures.
+func (l *Loop) account() {
+	if l.turnIn > 0 {
+		l.bytesIn.Add(l.turnIn)
+		l.turnIn = 0
+	}
+	if l.turnOut > 0 {
+		l.bytesOut.Add(l.turnOut)
+		l.turnOut = 0
+	}
+	l.readClock()
+	if d := l.mono - l.turnStart; d > l.longest.Load() {
+		l.longest.Store(d)
+	}
+}
+
+// closeIdle closes who has been silent for longer than the timeout, once a second.
+func (l *Loop) closeIdle() {
+	l.idleAt = l.mono + int64(time.Second)
+	limit := l.now - l.limits.Idle.Microseconds()
+	for _, c := range l.slots {
+		if c != nil && c.active < limit && !c.idleExempt && c.stop == 0 {
+			l.srv.logf('-', "Closing idle client: id=%d addr=%s", c.id, c.RemoteAddr())
+			l.close(c, ErrIdle)
+		}
+	}
+}
+
+// tryStop ends the loop once everything is flushed or the time is up.
+func (l *Loop) tryStop() {
+	late := l.mono >= l.stopAt
+	for _, c := range l.slots {
+		if c == nil {
+			continue
+		}
+		if late || c.unsent() == 0 {
+			l.close(c, ErrShutdown)
+		} else if c.stop&stopClosing == 0 {
+			c.stop |= stopClosing
+			c.closeErr = ErrShutdown
+			c.Flush()
+		}
+	}
+	l.stopped = l.conns == 0
+}
+
+// attach puts a connection on the loop. Loop thread.
+func (l *Loop) attach(c *Conn) error {
+	l.nextTag++
+	c.tag = l.nextTag
+	for c.fd >= len(l.slots) {
+		l.slots = append(l.slots, make([]*Conn, max(64, len(l.slots)))...)
+	}
+	if err := l.poll.add(c.fd, c.tag); err != nil {
+		return err
+	}
+	l.slots[c.fd] = c
+	l.conns++
+	return nil
+}
+
+func (l *Loop) getPart() *resp.Partial {
+	if n := len(l.parts); n > 0 {
+		t := l.parts[n-1]
+		l.parts = l.parts[:n-1]
+		return t
+	}
+	return new(resp.Partial)
+}
+
+func (l *Loop) putPart(t *resp.Partial) {
+	t.Reset()
+	if len(l.parts) < maxKeptParts {
+		l.parts = append(l.parts, t)
+	}
+}

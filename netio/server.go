@@ -1,0 +1,301 @@
+package netio
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const defaultMaxBulk = 512 << 20
+
+// Server is a set of event loops behind listeners. Methods may be called from any
+// goroutine but, as they wait for a loop, not from a handler: Rebind,
+// StopAccepting and Shutdown.
+type Server struct {
+	cfg      Config
+	handler  Handler
+	loops    []*Loop
+	crew     crew
+	limits   atomic.Pointer[Limits]
+	numConns atomic.Int64
+	nextID   atomic.Int64
+	stats    counters
+
+	mu        sync.Mutex
+	tcp       []*listener   // guarded by mu
+	unix      *listener     // guarded by mu
+	keepAlive time.Duration // guarded by mu
+	running   bool          // guarded by mu
+	ended     chan *Loop
+}
+
+// Listen opens the listeners. Nothing is served before Start.
+func Listen(cfg Config, h Handler) (*Server, error) {
+	if cfg.Backlog <= 0 {
+		cfg.Backlog = defaultBacklog
+	}
+	n := usableCPUs()
+	if cfg.MaxLoops > 0 {
+		n = min(n, cfg.MaxLoops)
+	}
+	s := &Server{cfg: cfg, handler: h, keepAlive: cfg.KeepAlive, ended: make(chan *Loop, n)}
+	s.SetLimits(cfg.Limits)
+	var err error
+	if s.tcp, err = listenTCP(cfg.Addrs, cfg.Backlog, cfg.KeepAlive); err != nil {
+		return nil, err
+	}
+	if cfg.UnixPath != "" {
+		if s.unix, err = listenUnix(cfg.UnixPath, cfg.UnixPerm, cfg.Backlog); err != nil {
+			s.closeUnstarted()
+			return nil, err
+		}
+	}
+	for i := range n {
+		l, err := newLoop(s, i)
+		if err != nil {
+			s.closeUnstarted()
+			return nil, err
+		}
+		s.loops = append(s.loops, l)
+	}
+	s.crew.init(s, n)
+	return s, nil
+}
+
+func (s *Server) closeUnstarted() {
+	for _, a := range s.tcp {
+		closeFD(a.fd)
+	}
+	if s.unix != nil {
+		closeFD(s.unix.fd)
+	}
+	for _, l := range s.loops {
+		l.free()
+	}
+}
+
+// usableCPUs counts the CPUs that the process may run on.
+func usableCPUs() int {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil {
+		return 1
+	}
+	return max(set.Count(), 1)
+}
+
+// Start starts the loops and returns.
+func (s *Server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running {
+		return nil
+	}
+	s.running = true
+	l := s.loops[0]
+	for _, a := range s.listeners() {
+		l.watchListener(a)
+	}
+	s.startLoopLocked(l)
+	s.crew.appoint()
+	return nil
+}
+
+// startLoopLocked gives the loop a thread unless it has one. s.mu must be held.
+func (s *Server) startLoopLocked(l *Loop) {
+	if !l.started {
+		l.started = true
+		s.crew.startLoop(l)
+	}
+}
+
+func (s *Server) loopEnded(l *Loop) { s.ended <- l }
+
+// listeners lists all; s.mu must be held.
+func (s *Server) listeners() []*listener {
+	ls := append([]*listener(nil), s.tcp...)
+	if s.unix != nil {
+		ls = append(ls, s.unix)
+	}
+	return ls
+}
+
+func (s *Server) logf(level byte, format string, args ...any) {
+	if s.cfg.Logf != nil {
+		s.cfg.Logf(level, format, args...)
+	}
+}
+
+// SetLimits takes effect with each loop's next turn.
+func (s *Server) SetLimits(l Limits) {
+	if l.MaxBulkBytes <= 0 {
+		l.MaxBulkBytes = defaultMaxBulk
+	}
+	s.limits.Store(&l)
+	for _, l := range s.loops {
+		l.signal(sigWake)
+	}
+}
+
+// SetKeepAlive applies to connections accepted from now on.
+func (s *Server) SetKeepAlive(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keepAlive = d
+	for _, a := range s.tcp {
+		if err := setKeepAlive(a.fd, d); err != nil {
+			s.logf('#', "Setting keepalive of %v: %v", a.addr, err)
+		}
+	}
+}
+
+// Rebind replaces the TCP listeners (CONFIG SET bind / port). An address that
+// is in both sets keeps its socket. On an error nothing has changed.
+func (s *Server) Rebind(addrs []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var fresh []string
+	var kept []*listener
+	stay := map[*listener]bool{}
+	for _, text := range addrs {
+		ap, _, err := resolve(text)
+		same := (*listener)(nil)
+		for _, a := range s.tcp {
+			if err == nil && !stay[a] && a.addr.(*net.TCPAddr).AddrPort() == ap {
+				same = a
+			}
+		}
+		if same == nil {
+			fresh = append(fresh, text)
+		} else {
+			stay[same] = true
+			kept = append(kept, same)
+		}
+	}
+	opened, err := listenTCP(fresh, s.cfg.Backlog, s.keepAlive)
+	if err != nil {
+		return err
+	}
+	old := s.tcp
+	s.tcp = append(kept, opened...)
+	if !s.running {
+		for _, a := range old {
+			if !stay[a] {
+				closeFD(a.fd)
+			}
+		}
+		return nil
+	}
+	s.loops[0].Post(func(l *Loop) {
+		for _, a := range old {
+			if !stay[a] {
+				l.dropListener(a)
+			}
+		}
+		for _, a := range opened {
+			l.watchListener(a)
+		}
+	})
+	return nil
+}
+
+// Addrs are the listeners' addresses, TCP first.
+func (s *Server) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var as []net.Addr
+	for _, a := range s.listeners() {
+		as = append(as, a.addr)
+	}
+	return as
+}
+
+// Loops lists all loops, also those that have no connections. The slice is
+// shared and must not be changed.
+func (s *Server) Loops() []*Loop { return s.loops }
+
+// NumConns counts open client connections.
+func (s *Server) NumConns() int { return int(s.numConns.Load()) }
+
+// StopAccepting closes the listeners. It returns at once when called on loop
+// 0's own thread (then they close before the turn's end), and otherwise when they are closed.
+func (s *Server) StopAccepting() {
+	s.mu.Lock()
+	ls := s.listeners()
+	s.tcp, s.unix = nil, nil
+	running := s.running
+	s.mu.Unlock()
+	if !running {
+		for _, a := range ls {
+			closeFD(a.fd)
+		}
+		return
+	}
+	if len(ls) == 0 {
+		return
+	}
+	done := make(chan struct{})
+	s.loops[0].Post(func(l *Loop) {
+		for _, a := range ls {
+			l.dropListener(a)
+		}
+		close(done)
+	})
+	<-done
+}
+
+// Shutdown closes connections after flushing what can be flushed within d, and
+// ends the loops. It waits for all threads, also for one that is in Handler.Commit.
+func (s *Server) Shutdown(d time.Duration) {
+	s.StopAccepting()
+	s.mu.Lock()
+	running := s.running
+	started := 0
+	for _, l := range s.loops {
+		if l.started {
+			started++
+		}
+	}
+	s.mu.Unlock()
+	if running {
+		at := nanotime() + int64(d)
+		for _, l := range s.loops {
+			l.Post(func(l *Loop) { l.stopAt = max(at, 1) })
+		}
+		for range started {
+			<-s.ended
+		}
+		s.crew.end()
+	}
+	for _, l := range s.loops {
+		l.free()
+	}
+}
+
+// admit makes a connection of an accepted socket. On loop 0's thread.
+func (s *Server) admit(l *Loop, fd int, sa unix.Sockaddr, isUnix bool) {
+	if max := l.limits.MaxClients; max > 0 && s.numConns.Load() >= int64(max) {
+		sysWrite(fd, []byte("-ERR max number of clients reached\r\n"))
+		closeFD(fd)
+		s.stats.rejected.Add(1)
+		return
+	}
+	s.stats.accepted.Add(1)
+	c := &Conn{srv: s, id: s.nextID.Add(1), fd: fd, unix: isUnix, peer: addrPort(sa), created: l.now, active: l.now}
+	c.loop.Store(l)
+	if refusal := s.handler.Accept(c); refusal != "" {
+		sysWrite(fd, []byte("-"+refusal+"\r\n"))
+		closeFD(fd)
+		s.stats.rejected.Add(1)
+		return
+	}
+	s.numConns.Add(1)
+	if err := l.attach(c); err != nil {
+		s.logf('#', "Registering client connection: %v", err)
+		s.numConns.Add(-1)
+		s.handler.Close(c, err)
+		closeFD(fd)
+	}
+}

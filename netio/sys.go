@@ -1,0 +1,63 @@
+package netio
+
+import (
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The calls below cannot block (the descriptors are non-blocking), so the
+// runtime is not told of them: entering and leaving a system call by its rules costs more than
+// the rest of a small request, and gives the monitor thread a chance to take
+// the processor away (measured: design D3b).
+
+func sysRead(fd int, b []byte) (int, unix.Errno) {
+	n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if e != 0 {
+		return -1, e
+	}
+	return int(n), 0
+}
+
+// sysWrite sends on a socket. A peer that has gone is EPIPE, never a signal.
+func sysWrite(fd int, b []byte) (int, unix.Errno) {
+	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+	if e != 0 {
+		return -1, e
+	}
+	return int(n), 0
+}
+
+func closeFD(fd int) { unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+var one = [8]byte{1}
+
+// ring writes to an eventfd.
+func ring(fd int) {
+	unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&one[0])), 8)
+}
+
+const (
+	futexWait = 0 | 128 // FUTEX_WAIT, FUTEX_PRIVATE_FLAG
+	futexWake = 1 | 128
+)
+
+// futexSleep blocks while *addr == val, at most nanos if that is above 0.
+func futexSleep(addr *uint32, val uint32, nanos int64) {
+	var ts *unix.Timespec
+	if nanos > 0 {
+		t := unix.NsecToTimespec(nanos)
+		ts = &t
+	}
+	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(addr)), futexWait, uintptr(val), uintptr(unsafe.Pointer(ts)), 0, 0)
+}
+
+func futexRouse(addr *uint32) {
+	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(addr)), futexWake, 1, 0, 0, 0)
+}
+
+var clockBase = time.Now()
+
+// nanotime is a monotonic clock, ns.
+func nanotime() int64 { return int64(time.Since(clockBase)) }
