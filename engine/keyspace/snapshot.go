@@ -1,0 +1,235 @@
+package keyspace
+
+import "sync/atomic"
+
+// Snapshots. At BeginSnapshot every table gets a walk in order of position. What lies before the walk's position has been
+// encoded; of what lies ahead, a call that is about to change or remove an entry encodes it first, into the shard's
+// buffer of pre-images, and marks it with the snapshot's epoch; entries born ahead of the walk are marked at birth. The walk
+// skips marked entries and takes their mark off, so a completed snapshot leaves no marks. One that is closed early leaves some: the
+// next one has another of seven epochs, and when those run out Close finishes the walk without encoding.
+//
+// A flushed table is kept, unreachable for commands, until its walk is done. SWAPDB exchanges tables, and a walk belongs to its
+// table, with the number of the database it was at the beginning.
+
+// An Encoder appends the serialised entry to dst (used by snapshots; RDB is the engine's business). It is called with the shard's
+// lock held and must not mutate the shard.
+type Encoder func(dst []byte, db int, s *Shard, r Ref) []byte
+
+// Snapshot is an exact image of the keyspace at the moment BeginSnapshot was called (design D9): every entry is
+// encoded once, as it was then. An entry about to be changed or removed that was not yet visited is encoded first.
+// Entries created since are left out.
+type Snapshot struct {
+	ks      *Keyspace
+	enc     Encoder
+	epoch   uint64
+	shards  []shardSnap
+	counts  [][2]int
+	pending atomic.Int64
+	left    atomic.Int64 // shards not finished
+}
+
+type shardSnap struct {
+	sn     *Snapshot
+	tables []*tableSnap
+	pre    []byte
+	done   bool
+}
+
+type tableSnap struct {
+	t        *table
+	db       int
+	pos      uint64 // entries of lower positions have been encoded
+	detached bool
+}
+
+const (
+	stepEntries = 256      // work of one Step
+	stepBytes   = 64 << 10 // output of one Step, overshot by one entry
+	stepBuckets = 1024
+	numEpochs   = 7
+)
+
+// BeginSnapshot starts a snapshot. All shards must be locked. One at a time: a second begins only after Close.
+// FLUSHALL, SWAPDB during a snapshot keep it exact.
+func (ks *Keyspace) BeginSnapshot(enc Encoder) *Snapshot {
+	ks.epoch = ks.epoch%numEpochs + 1
+	sn := &Snapshot{ks: ks, enc: enc, epoch: ks.epoch, shards: make([]shardSnap, len(ks.shards)), counts: make([][2]int, ks.databases)}
+	if !ks.snapshot.CompareAndSwap(nil, sn) {
+		panic("BUG: keyspace: a snapshot is running")
+	}
+	sn.left.Store(int64(len(ks.shards)))
+	for i := range ks.shards {
+		s, ss := &ks.shards[i], &sn.shards[i]
+		ss.sn = sn
+		for db, t := range s.tables {
+			if t == nil || t.n == 0 {
+				continue
+			}
+			sn.counts[db][0] += t.n
+			sn.counts[db][1] += t.index.n
+			t.snap = &tableSnap{t: t, db: db}
+			ss.tables = append(ss.tables, t.snap)
+		}
+		s.snap = ss
+	}
+	return sn
+}
+
+// birthEpoch returns the mark of an entry about to be born.
+func (s *Shard) birthEpoch(t *table, h uint64) uint64 {
+	if t.snap == nil || position(h) < t.snap.pos {
+		return 0
+	}
+	return s.snap.sn.epoch
+}
+
+// touch is called before an entry changes.
+func (s *Shard) touch(t *table, h uint64, r Ref) {
+	if t.snap != nil {
+		s.preImage(t, h, r)
+	}
+}
+
+func (s *Shard) preImage(t *table, h uint64, r Ref) {
+	w := s.entry(r).word()
+	sn := s.snap.sn
+	if position(h) < t.snap.pos || *w>>epochShift&7 == sn.epoch {
+		return
+	}
+	before := len(s.snap.pre)
+	s.snap.pre = sn.enc(s.snap.pre, t.snap.db, s, r)
+	sn.pending.Add(int64(len(s.snap.pre) - before))
+	*w = *w&^epochMask | sn.epoch<<epochShift
+}
+
+// Step locks shard i briefly (bounded by some 100 µs of work), appends encoded entries to dst, and reports whether the shard is
+// finished. Callers go round the shards so that no shard's pre-images pile up.
+func (sn *Snapshot) Step(i int, dst []byte) (out []byte, done bool) {
+	s, ss := &sn.ks.shards[i], &sn.shards[i]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ss.done {
+		return dst, true
+	}
+	if n := len(ss.pre); n > 0 {
+		dst = append(dst, ss.pre...)
+		sn.pending.Add(-int64(n))
+		ss.pre = ss.pre[:0]
+		if cap(ss.pre) > 1<<20 {
+			ss.pre = nil
+		}
+	}
+	dst = ss.walk(s, dst, sn.enc)
+	if len(ss.tables) > 0 {
+		return dst, false
+	}
+	ss.finish(s)
+	return dst, true
+}
+
+func (ss *shardSnap) finish(s *Shard) {
+	ss.done = true
+	ss.pre = nil
+	s.snap = nil
+	ss.sn.left.Add(-1)
+}
+
+// walk goes on by a step's worth. Without an encoder it only takes marks off.
+func (ss *shardSnap) walk(s *Shard, dst []byte, enc Encoder) []byte {
+	budget, limit := stepEntries, len(dst)+stepBytes
+	for buckets := stepBuckets; buckets > 0 && budget > 0 && len(dst) < limit && len(ss.tables) > 0; buckets-- {
+		ts := ss.tables[len(ss.tables)-1]
+		t := ts.t
+		if t.n == 0 || ts.pos >= 1<<posBits {
+			ss.tables = ss.tables[:len(ss.tables)-1]
+			t.snap = nil
+			if ts.detached {
+				s.ks.release(t, false)
+			}
+			continue
+		}
+		g, b := t.locate(ts.pos)
+		from, to := g.bounds(ts.pos, b)
+		t.homed(g, b, func(r Ref) {
+			e := s.entry(r)
+			if from < ts.pos && position(s.ks.hash.hash(e.keyBytes())) < ts.pos {
+				return // the bucket was another when its first part was passed
+			}
+			budget--
+			w := e.word()
+			mark := *w >> epochShift & 7
+			if mark != 0 {
+				*w &^= epochMask
+			}
+			if mark != ss.sn.epoch && enc != nil {
+				dst = enc(dst, ts.db, s, r)
+			}
+		})
+		ts.pos = to
+	}
+	return dst
+}
+
+// PendingBytes is the memory held by pre-images not yet fetched by Step.
+func (sn *Snapshot) PendingBytes() int64 { return sn.pending.Load() }
+
+// Counts returns keys and volatile keys per database as of the snapshot (for RDB's RESIZEDB).
+func (sn *Snapshot) Counts(db int) (keys, expires int) {
+	return sn.counts[db][0], sn.counts[db][1]
+}
+
+// Close ends the snapshot, finished or not. Locks shards itself, briefly.
+func (sn *Snapshot) Close() {
+	ks := sn.ks
+	if ks.snapshot.Load() != sn {
+		return // closed before
+	}
+	if sn.left.Load() == 0 {
+		ks.aborted = 0
+	} else if ks.aborted++; ks.aborted == numEpochs-1 {
+		// The epochs run out: take all marks off.
+		for i := range sn.shards {
+			for done := false; !done; {
+				done = sn.clean(i)
+			}
+		}
+		ks.aborted = 0
+	} else {
+		for i := range sn.shards {
+			sn.abandon(i)
+		}
+	}
+	ks.snapshot.Store(nil)
+}
+
+func (sn *Snapshot) clean(i int) bool {
+	s, ss := &sn.ks.shards[i], &sn.shards[i]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ss.done {
+		return true
+	}
+	ss.walk(s, nil, nil)
+	if len(ss.tables) > 0 {
+		return false
+	}
+	ss.finish(s)
+	return true
+}
+
+func (sn *Snapshot) abandon(i int) {
+	s, ss := &sn.ks.shards[i], &sn.shards[i]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ss.done {
+		return
+	}
+	for _, ts := range ss.tables {
+		ts.t.snap = nil
+		if ts.detached {
+			s.ks.release(ts.t, false)
+		}
+	}
+	ss.tables = nil
+	ss.finish(s)
+}
