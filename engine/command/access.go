@@ -71,9 +71,7 @@ func (c *Ctx) stringOf(k *Key, r keyspace.Ref) (keyspace.Ref, []byte, bool) {
 func (c *Ctx) Changed(k *Key) {
 	c.changes++
 	si := k.Shard.Index()
-	if c.log != nil {
-		c.changed = append(c.changed, change{si, k.Hash})
-	}
+	c.changed = append(c.changed, change{si, k.Hash})
 	if w := c.Store.rules[si].watched; len(w) > 0 {
 		c.Store.rules[si].touch(c.DB, k.Name, false)
 	}

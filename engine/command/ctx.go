@@ -50,6 +50,7 @@ type Ctx struct {
 	effFirst  int    // and of the first
 	cmdEffect bool   // the present command gave its own effect
 	direct    []byte // the effect is these bytes alone
+	noRoom    bool   // a handler of ScopeOwn found the ring full
 	changed   []change
 	allChange bool
 	pos       []KeyPos
@@ -80,6 +81,13 @@ func (c *Ctx) Run() bool {
 		c.findKeys()
 		c.call()
 		return true
+	}
+	if d.Scope == ScopeOwn {
+		c.Wrote, c.noRoom = 0, false
+		t := c.counts.start(d)
+		d.Handler(c)
+		c.counts.stop(d, t)
+		return !c.noRoom
 	}
 	c.begin()
 	if i, ok := d.singleKey(); ok && d.Scope == ScopeKeys && i < len(c.Args) {
@@ -114,13 +122,18 @@ type Queued struct {
 	Cmd  *Descriptor
 	Args [][]byte
 	Raw  []byte
-	DB   int // the database it will run in, as far as is known when locks are taken; keys' places do not depend on it
 }
 
-// Atomically locks the shards of all commands, calls run, which sets Cmd, Args, Raw and calls Run for each, and appends their
+// NoRoom is how a handler of ScopeOwn says that Atomically found no room: its request will be tried again.
+func (c *Ctx) NoRoom() { c.noRoom = true }
+
+// InBlock reports whether the command runs within Atomically (EXEC).
+func (c *Ctx) InBlock() bool { return c.block }
+
+// Atomically locks the shards of all commands and of the keys in extra, calls run, which sets Cmd, Args, Raw and calls Run for each, and appends their
 // effects as one block. before is called once the locks are held; when it says false the block is dropped. ok is
 // false when the ring has no room: nothing was executed.
-func (c *Ctx) Atomically(cmds []Queued, before func() bool, run func()) (ok bool) {
+func (c *Ctx) Atomically(cmds []Queued, extra [][]byte, before func() bool, run func()) (ok bool) {
 	c.begin()
 	clear(c.locked[:])
 	all := false
@@ -137,6 +150,9 @@ func (c *Ctx) Atomically(cmds []Queued, before func() bool, run func()) (ok bool
 		for _, p := range c.pos {
 			c.addLock(q.Args[p.Arg])
 		}
+	}
+	for _, k := range extra {
+		c.addLock(k)
 	}
 	return c.lockedBlock(all, writes, before, run)
 }
@@ -287,6 +303,11 @@ func (c *Ctx) call() {
 // finish appends the effects while the locks are still held, and stamps the changed keys with their offset.
 func (c *Ctx) finish() {
 	c.counts.dirty += c.total
+	for i := range c.changed {
+		if at := c.Store.KS.Shard(c.changed[i].shard).NextExpiry(); at != keyspace.NoExpire {
+			c.Store.LowerNextExpiry(at)
+		}
+	}
 	if c.log == nil {
 		return
 	}

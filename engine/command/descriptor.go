@@ -168,6 +168,7 @@ type Scope uint8
 const (
 	ScopeKeys Scope = iota // those of its keys
 	ScopeAll               // every shard
+	ScopeOwn               // none: the handler takes its locks itself, by Ctx.Atomically
 	ScopeEach              // one after the other, by Ctx.EnterShard; every shard at once within a block
 )
 
@@ -181,6 +182,7 @@ type Descriptor struct {
 	Log        LogRule
 	Scope      Scope
 	Handler    func(*Ctx)
+	Immediate  bool          // runs at once, also between MULTI and EXEC
 	Sub        []*Descriptor // of a container; Handler is then nil unless the bare word is a command, too
 
 	Group      string // of COMMAND DOCS: generic string bitmap connection server transactions ...

@@ -23,6 +23,9 @@ type Store struct {
 	// NoActiveExpire stops active expiry (DEBUG SET-ACTIVE-EXPIRE 0).
 	NoActiveExpire atomic.Bool
 
+	// NextExpiry is no later than the earliest expiry of all keys (Unix ms): commands lower it, active expiry raises it.
+	NextExpiry atomic.Int64
+
 	log    atomic.Pointer[aof.Log]
 	gating atomic.Bool
 	rules  []shardRules
@@ -62,6 +65,7 @@ type Watcher struct{ Dirty atomic.Bool }
 // NewStore wraps a keyspace.
 func NewStore(ks *keyspace.Keyspace) *Store {
 	st := &Store{KS: ks, rules: make([]shardRules, ks.NumShards())}
+	st.NextExpiry.Store(1<<63 - 1)
 	st.LFULogFactor.Store(10)
 	st.LFUDecayMinutes.Store(1)
 	return st
@@ -144,4 +148,14 @@ func (st *Store) TouchDB(db, other int) {
 func (st *Store) MakeKey(name []byte) Key {
 	h := st.KS.Hash(name)
 	return Key{Name: name, Hash: h, Shard: st.KS.Shard(st.KS.ShardIndex(h))}
+}
+
+// LowerNextExpiry notes that a key expires at (Unix ms).
+func (st *Store) LowerNextExpiry(at int64) {
+	for {
+		next := st.NextExpiry.Load()
+		if at >= next || st.NextExpiry.CompareAndSwap(next, at) {
+			return
+		}
+	}
 }
