@@ -1,3 +1,5 @@
+// Package resp reads requests and writes replies of the Redis serialization
+// protocol, versions 2 and 3. Parsing is in place and allocates nothing.
 package resp
 
 import (
