@@ -1,0 +1,353 @@
+package aof
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+const (
+	// syncEvery is appendfsync everysec.
+	syncEvery = time.Second
+	// retryEvery is how often a full disk is tried again.
+	retryEvery = 100 * time.Millisecond
+	// keepSpares is how many files of earlier use are kept besides the one prepared.
+	keepSpares = 1
+)
+
+// arm starts the syncer's clock: something is not durable, or not proven so. Idle, no clock runs.
+func (l *Log) arm() {
+	if !l.armed.Load() && !l.armed.Swap(true) {
+		wake(l.syncer)
+	}
+}
+
+// runSyncer is the goroutine for syncs that no caller is there to make: each second under everysec, wishes handed over, the
+// closing batch when the log falls idle, a full disk, a failed one.
+func (l *Log) runSyncer() {
+	defer l.wg.Done()
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	defer timer.Stop()
+	var due time.Time // of the next tick; zero: no clock runs
+	idleSince := int64(-1)
+	for {
+		select {
+		case <-l.quit:
+			return
+		case <-l.syncer:
+		case <-timer.C:
+		}
+		if l.mustMove.Load() {
+			l.moveSuffix()
+		}
+		if l.isFull.Load() {
+			l.retryFull()
+		}
+		if l.syncWanted.Load() > l.synced.Load() {
+			l.Commit(GoalSync)
+		} else if l.Pending(GoalAppend) {
+			l.Commit(GoalAppend)
+		}
+		t := time.Now()
+		if l.armed.Load() && due.IsZero() {
+			due = t.Add(syncEvery)
+			idleSince = -1
+		}
+		if !due.IsZero() && !t.Before(due) {
+			due = t.Add(syncEvery)
+			if l.tick(&idleSince) {
+				due = time.Time{}
+				l.armed.Store(false)
+				if l.appended.Load() > l.synced.Load() && l.Policy() != No || l.Pending(GoalAppend) { // between the tick and now
+					l.armed.Store(true)
+					due = t.Add(syncEvery)
+				}
+			}
+		}
+		switch {
+		case l.mustMove.Load() || l.isFull.Load():
+			timer.Reset(retryEvery)
+		case !due.IsZero():
+			timer.Reset(time.Until(due))
+		default:
+			timer.Stop()
+		}
+	}
+}
+
+// tick is what happens once a second while the log is in use. True: the clock may stop.
+func (l *Log) tick(idleSince *int64) (idle bool) {
+	if l.mustMove.Load() || l.isFull.Load() {
+		return false
+	}
+	if l.Pending(GoalAppend) {
+		l.Commit(GoalAppend)
+	}
+	switch l.Policy() {
+	case No:
+		return !l.Pending(GoalAppend)
+	case EverySec:
+		if a := l.appended.Load(); a > l.synced.Load() {
+			t := time.Now()
+			l.raiseSyncWanted(a)
+			l.commitSync()
+			if time.Since(t) > syncEvery {
+				l.stats.delayedFsync.Add(1)
+			}
+			*idleSince = -1
+			return false
+		}
+	case Always:
+		if l.Pending(GoalSync) {
+			l.Commit(GoalSync) // whoever should have is late
+			return false
+		}
+	}
+	a := l.appended.Load()
+	if a != *idleSince {
+		*idleSince = a
+		return false
+	}
+	l.closingBatch()
+	return true
+}
+
+// closingBatch writes an empty batch whose synced field proves that everything before it was durable. Without it, damage
+// to the last batches of a log that fell idle could pass for a torn tail.
+func (l *Log) closingBatch() {
+	if !l.appendRole.enter() {
+		return // no longer idle
+	}
+	wrote := false
+	for {
+		s := l.active
+		if !wrote && s.pos > 0 && s.proof < s.offset && l.synced.Load() == l.drain.off && l.Reserved() == l.drain.off &&
+			!l.mustMove.Load() && !l.isFull.Load() {
+			l.drain.vec = l.drain.vec[:0]
+			if err := l.writeBatch(0); err != nil {
+				_ = l.writeFailed(err)
+			}
+			wrote = true
+		}
+		if l.appendRole.leave() {
+			break
+		}
+		_ = l.drainAll() // the health tells
+	}
+	if wrote && l.syncRole.enter() {
+		for {
+			_ = l.syncOnce() // the health tells
+			if l.syncRole.leave() {
+				break
+			}
+		}
+	}
+}
+
+// retryFull tries again to write what waits in the rings.
+func (l *Log) retryFull() {
+	l.appendRole.lock()
+	l.isFull.Store(false)
+	for {
+		err := l.drainAll()
+		if l.appendRole.leave() {
+			if err == nil && !l.isFull.Load() {
+				l.setHealthy("aof: there is room on the disk again, writes are accepted")
+				l.wakeKeeper()
+			}
+			return
+		}
+	}
+}
+
+// runKeeper is the goroutine for everything about files that is done ahead of need or after the fact.
+func (l *Log) runKeeper() {
+	defer l.wg.Done()
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-l.quit:
+			return
+		case <-l.keeper:
+		case <-retry:
+		}
+		retry = nil
+		l.sealFull()
+		err := l.recycleHistory()
+		if err == nil {
+			err = l.prepareNext()
+		}
+		if err != nil && !errors.Is(err, ErrClosed) {
+			l.logf('#', "aof: preparing a segment failed, the active one grows instead: %v", err)
+			retry = time.After(time.Second)
+		}
+	}
+}
+
+// sealFull seals the segments that rotation left behind, once they are synced.
+func (l *Log) sealFull() {
+	for {
+		l.segMu.Lock()
+		var s *segment
+		if len(l.full) > 0 && (len(l.dirty) == 0 || l.dirty[0] != l.full[0]) && l.full[0].synced.pos == l.full[0].pos {
+			s = l.full[0]
+		}
+		l.segMu.Unlock()
+		if s == nil {
+			return
+		}
+		var err error
+		switch {
+		case s.entry.typ == typeHistory:
+			err = s.close()
+		case s.pos == 0:
+			err = l.unregister(s)
+		default:
+			err = l.seal(s)
+		}
+		if err != nil {
+			l.logf('#', "aof: sealing %s: %v", l.path(s.entry.name), err)
+		}
+		l.segMu.Lock()
+		l.full = append(l.full[:0], l.full[1:]...)
+		l.segMu.Unlock()
+	}
+}
+
+// prepareNext has a segment ready and registered before it is needed.
+func (l *Log) prepareNext() error {
+	if l.nextReady.Load() || l.mustMove.Load() || l.isFull.Load() {
+		return nil
+	}
+	l.metaMu.Lock()
+	s, err := l.takeSpareLocked()
+	name := l.meta.spareName()
+	l.metaMu.Unlock()
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		if s, err = l.prepareFile(name); err != nil {
+			_ = l.o.FS.Remove(l.path(name))
+			return err
+		}
+	}
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	if err := l.registerLocked(s); err != nil {
+		_ = s.close()
+		return err
+	}
+	l.segMu.Lock()
+	l.next = s
+	l.nextReady.Store(true)
+	l.segMu.Unlock()
+	return nil
+}
+
+var zeros [blockBytes]byte
+
+// prepareFile makes a file of SegmentBytes whose every block is allocated, written and synced.
+func (l *Log) prepareFile(name string) (*segment, error) {
+	f, err := l.o.FS.Create(l.path(name))
+	if err != nil {
+		return nil, err
+	}
+	s := &segment{file: f, entry: &fileEntry{name: name}}
+	if err = l.zeroFill(f, 0); err == nil {
+		err = s.mapPrepared(l.o.SegmentBytes)
+	}
+	if err != nil {
+		_ = s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// zeroFill writes [from, SegmentBytes) in blocks of 4 KiB: larger writes make large folios in the page cache, and then one
+// small store sends all of such a folio to the disk.
+func (l *Log) zeroFill(f File, from int64) error {
+	if err := f.Allocate(l.o.SegmentBytes); err != nil {
+		return err
+	}
+	const stretch = 2 << 20
+	for off := from; off < l.o.SegmentBytes; {
+		n := min(blockBytes-off%blockBytes, l.o.SegmentBytes-off)
+		if _, err := f.WriteAt(zeros[:n], off); err != nil {
+			return err
+		}
+		off += n
+		if off%stretch == 0 {
+			if l.closed.Load() {
+				return ErrClosed
+			}
+			if err := f.StartWriteback(off-stretch, stretch); err != nil {
+				return err
+			}
+		}
+	}
+	return f.Datasync()
+}
+
+// recycleHistory deletes the files a rewrite replaced, keeping a spare of them.
+func (l *Log) recycleHistory() error {
+	l.segMu.Lock()
+	waiting := len(l.full)
+	l.segMu.Unlock()
+	l.metaMu.Lock()
+	hist := l.meta.hist
+	spares := len(l.meta.spares)
+	l.metaMu.Unlock()
+	if len(hist) == 0 || waiting > 0 {
+		return nil
+	}
+	for _, e := range hist {
+		if e.state == stateActive || e.state == stateClosed {
+			if spares < keepSpares {
+				if err := l.recycle(e); err == nil {
+					spares++
+					continue
+				}
+			}
+		}
+		if err := l.o.FS.Remove(l.path(e.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing a file the rewrite replaced: %w", err)
+		}
+	}
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	l.meta.hist = l.meta.hist[len(hist):]
+	return l.saveLocked()
+}
+
+// recycle makes a replaced segment a spare: its blocks need not be allocated again.
+func (l *Log) recycle(e *fileEntry) error {
+	f, err := l.o.FS.Open(l.path(e.name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	if size > l.o.SegmentBytes {
+		if err := f.Truncate(l.o.SegmentBytes); err != nil {
+			return err
+		}
+		size = l.o.SegmentBytes
+	}
+	if err := l.zeroFill(f, size); err != nil {
+		return err
+	}
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	name := l.meta.spareName()
+	if err := l.o.FS.Rename(l.path(e.name), l.path(name)); err != nil {
+		return err
+	}
+	l.meta.spares = append(l.meta.spares, name)
+	return nil
+}

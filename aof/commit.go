@@ -1,0 +1,380 @@
+package aof
+
+import (
+	"errors"
+	"hash/crc32"
+	"syscall"
+	"time"
+)
+
+// How often the holder of a role serves the wishes of others before it hands them to the syncer goroutine: an event
+// loop's thread has connections of its own.
+const (
+	appendRounds = 16
+	syncRounds   = 2
+)
+
+// Commit brings everything published before the call to the goal. If another thread plays the role, the wish is left with
+// it and Commit returns at once with done=false: Notify tells when it happened (WantAppended, WantSynced; look again
+// after asking). It also returns false when a record before the caller's is reserved but not yet published: its writer is
+// between the two, and calls Commit itself. May block for as long as the disk does: event loops call it guarded.
+func (l *Log) Commit(g Goal) (done bool) {
+	target := l.Reserved()
+	if g == GoalAppend {
+		if l.appended.Load() < target {
+			l.commitAppend()
+		}
+		if l.orphanSync.Load() && l.orphanSync.Swap(false) {
+			l.commitSync()
+		}
+		return l.appended.Load() >= target
+	}
+	if l.synced.Load() >= target {
+		return true
+	}
+	l.raiseSyncWanted(target)
+	if l.appended.Load() < target {
+		l.orphanSync.Store(true)
+		if !l.commitAppend() {
+			return l.synced.Load() >= target
+		}
+		l.orphanSync.Store(false)
+	}
+	l.commitSync()
+	return l.synced.Load() >= target
+}
+
+func (l *Log) raiseSyncWanted(off int64) {
+	for {
+		old := l.syncWanted.Load()
+		if old >= off || l.syncWanted.CompareAndSwap(old, off) {
+			return
+		}
+	}
+}
+
+// commitAppend drains, unless another thread does, which then drains once more.
+func (l *Log) commitAppend() bool {
+	if !l.appendRole.enter() {
+		return false
+	}
+	for round := 0; ; round++ {
+		_ = l.drainAll() // the health tells
+		if l.appendRole.leave() {
+			break
+		}
+		if round == appendRounds {
+			l.appendRole.state.Store(roleIdle)
+			wake(l.syncer)
+			break
+		}
+	}
+	if l.appended.Load() > l.synced.Load() {
+		l.arm()
+	}
+	return true
+}
+
+// commitSync syncs what is appended, unless another thread does, which then syncs once more.
+func (l *Log) commitSync() {
+	if !l.syncRole.enter() {
+		return
+	}
+	for round := 1; ; round++ {
+		if l.syncWanted.Load() > l.synced.Load() {
+			_ = l.syncOnce() // the health tells
+		}
+		if l.syncRole.leave() {
+			return
+		}
+		if round == syncRounds {
+			l.syncRole.state.Store(roleIdle)
+			wake(l.syncer)
+			return
+		}
+		if l.Pending(GoalAppend) {
+			l.commitAppend()
+		}
+	}
+}
+
+// drainState belongs to the append role.
+type drainState struct {
+	off     int64    // offset of the next record
+	vec     [][]byte // payloads of the batch being written, views into rings
+	touched []*ring  // rings they came from
+	heads   []int64  // per ring: offset of its head, or -1 if not looked at
+	stage   []byte   // header and small records of the batch being written
+	iov     [][]byte
+}
+
+const (
+	// maxRecords bounds the views of one batch.
+	maxRecords = 8192
+	// copyBytes is the length up to which copying a record into the stage is cheaper than an iovec of its own.
+	copyBytes = 4096
+	// holeSpins is how often the drainer looks again for a record that is reserved but not published.
+	holeSpins = 32
+)
+
+func (d *drainState) init(l *Log) {
+	d.off = l.appendedStart
+	d.vec = make([][]byte, 0, 256)
+	d.heads = make([]int64, len(l.rings))
+	for i := range d.heads {
+		d.heads[i] = -1
+	}
+	d.touched = make([]*ring, 0, len(l.rings))
+}
+
+// drainAll moves everything published into segments. The append role must be held.
+func (l *Log) drainAll() error {
+	if l.mustMove.Load() {
+		return ErrFailed
+	}
+	if l.isFull.Load() {
+		return ErrFull
+	}
+	d := &l.drain
+	target := l.Reserved()
+	for {
+		l.considerCut()
+		if d.off == l.cut.Load() {
+			if err := l.rotate(); err != nil {
+				return l.writeFailed(err)
+			}
+		}
+		if d.off >= target {
+			return nil
+		}
+		n := l.gather()
+		if n == 0 {
+			if d.off == l.cut.Load() {
+				continue
+			}
+			return nil // a hole: its writer comes by
+		}
+		if err := l.writeBatch(n); err != nil {
+			for _, r := range d.touched {
+				r.rewind()
+			}
+			for i := range d.heads {
+				d.heads[i] = -1
+			}
+			d.touched = d.touched[:0]
+			return l.writeFailed(err)
+		}
+		d.off += int64(n)
+		var refs int64
+		for _, r := range d.touched {
+			refs += r.release()
+		}
+		d.touched = d.touched[:0]
+		clear(d.vec)
+		if refs > 0 {
+			l.refBytes.Add(-refs)
+		}
+		l.notify()
+	}
+}
+
+// gather takes consecutive records from the rings into vec, up to a batch, a cut or a hole, and returns their length.
+func (l *Log) gather() (n int) {
+	d := &l.drain
+	d.vec = d.vec[:0]
+	off := d.off
+	for len(d.vec) < maxRecords {
+		i := l.find(off)
+		// The cut is looked at after the record was seen: whoever sets one has every shard locked, so a record behind the
+		// cut is published after it.
+		if i < 0 || off == l.cut.Load() {
+			break
+		}
+		r := &l.rings[i]
+		size := r.length()
+		if n > 0 && n+size > l.o.BatchBytes {
+			break
+		}
+		if !r.touched {
+			r.touched = true
+			d.touched = append(d.touched, r)
+		}
+		d.heads[i] = -1
+		d.vec = append(d.vec, r.take())
+		n += size
+		off += int64(size)
+	}
+	return n
+}
+
+// find gives the ring whose head is the record at off, or -1.
+func (l *Log) find(off int64) int {
+	i := int(l.hints[uint64(off)>>3&hintMask].Load())
+	if l.rings[i].head() == off {
+		return i
+	}
+	d := &l.drain
+	for spin := 0; spin < holeSpins && off < l.Reserved(); spin++ {
+		for i, h := range d.heads {
+			if h == off {
+				return i
+			}
+		}
+		for i, h := range d.heads {
+			if h < 0 {
+				h = l.rings[i].head()
+				d.heads[i] = h
+				if h == off {
+					return i
+				}
+			}
+		}
+	}
+	return -1
+}
+
+// writeBatch stores the header and vec, n bytes, at the end of the active segment. The append role must be held.
+func (l *Log) writeBatch(n int) error {
+	d, s := &l.drain, l.active
+	h := header{epoch: s.epoch, offset: d.off, synced: l.synced.Load(), length: uint32(n), unixMS: now()}
+	total := headerBytes + n
+	var crc uint32
+	if total <= l.o.MappedBytes && s.pos+int64(total) <= s.prepared && l.Policy() == Always && s.populate(total) {
+		m := s.mapping.Bytes()[s.pos : s.pos+int64(total)]
+		putHeader(m, &h)
+		at := headerBytes
+		for _, p := range d.vec {
+			at += copy(m[at:], p)
+		}
+		crc = sum(m, m[headerBytes:])
+		putCRC(m, crc)
+	} else {
+		if d.stage == nil {
+			stage, err := offHeap(headerBytes + l.o.BatchBytes)
+			if err != nil {
+				return err
+			}
+			d.stage = stage
+		}
+		putHeader(d.stage, &h)
+		crc = crc32.Update(0, castagnoli, d.stage[:headerCRC])
+		from, at := 0, headerBytes
+		d.iov = d.iov[:0]
+		for _, p := range d.vec {
+			if len(p) <= copyBytes {
+				at += copy(d.stage[at:], p)
+				continue
+			}
+			crc = crc32.Update(crc, castagnoli, d.stage[max(from, headerBytes):at])
+			crc = crc32.Update(crc, castagnoli, p)
+			d.iov = append(d.iov, d.stage[from:at], p)
+			from = at
+		}
+		crc = crc32.Update(crc, castagnoli, d.stage[max(from, headerBytes):at])
+		putCRC(d.stage, crc)
+		var err error
+		if len(d.iov) == 0 {
+			_, err = s.file.WriteAt(d.stage[:at], s.pos)
+		} else {
+			d.iov = append(d.iov, d.stage[from:at])
+			err = s.file.WriteVec(d.iov, s.pos)
+			clear(d.iov)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	l.segMu.Lock()
+	s.wrote(int64(total), n, crc, h.synced, d.off)
+	l.appended.Store(d.off + int64(n))
+	l.segMu.Unlock()
+	l.stats.commits.Add(1)
+	l.stats.committed.Add(int64(total))
+	l.stats.commitSizes.add(int64(total))
+	return nil
+}
+
+// considerCut decides on a rotation once the active segment is nearly full. The records that wait in the rings still go
+// to it, which is what the last eighth is for. The append role must be held.
+func (l *Log) considerCut() {
+	s := l.active
+	if s.pos < s.prepared-s.prepared/8 || !l.nextReady.Load() || s.pos == 0 && s.prepared > 0 {
+		return
+	}
+	l.cutMu.Lock()
+	if l.cut.Load() == noCut {
+		l.cut.Store(l.Mark())
+	}
+	l.cutMu.Unlock()
+}
+
+// writeFailed judges an error of a write and sets the health. It returns the error to report.
+func (l *Log) writeFailed(err error) error {
+	if isFull(err) {
+		l.setFull(err)
+		return ErrFull
+	}
+	l.setMustMove(err)
+	return ErrFailed
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// syncOnce makes everything appended durable. The sync role must be held.
+func (l *Log) syncOnce() error {
+	if l.mustMove.Load() {
+		return ErrFailed
+	}
+	l.segMu.Lock()
+	a := l.appended.Load()
+	marks := l.syncMarks[:0]
+	for _, s := range l.dirty {
+		marks = append(marks, s.mark())
+	}
+	if s := l.active; s.pos > s.synced.pos {
+		marks = append(marks, s.mark())
+	}
+	l.syncMarks = marks
+	l.segMu.Unlock()
+	for i := range marks {
+		t := time.Now()
+		err := marks[i].seg.file.Datasync()
+		l.countSync(time.Since(t))
+		if err != nil {
+			l.setMustMove(err)
+			return ErrFailed
+		}
+		l.segMu.Lock()
+		s := marks[i].seg
+		s.synced = marks[i].position
+		if len(l.dirty) > 0 && l.dirty[0] == s && s.pos == s.synced.pos {
+			l.dirty = append(l.dirty[:0], l.dirty[1:]...)
+			l.wakeKeeper() // to seal it
+		}
+		l.segMu.Unlock()
+	}
+	clear(marks)
+	l.synced.Store(a)
+	l.notify()
+	return nil
+}
+
+func (l *Log) countSync(d time.Duration) {
+	n := int64(d)
+	c := &l.stats
+	c.syncs.Add(1)
+	c.syncNanos.Add(n)
+	c.syncLast.Store(n)
+	if n > c.syncMax.Load() {
+		c.syncMax.Store(n)
+	}
+	c.syncTimes.add(n)
+	old := l.syncCost.Load()
+	if old == 0 {
+		l.syncCost.Store(n)
+	} else {
+		l.syncCost.Store(old + (n-old)/8)
+	}
+}

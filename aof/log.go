@@ -1,0 +1,257 @@
+package aof
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Log is open for appending. Methods are safe for concurrent use except as said.
+type Log struct {
+	o Options
+
+	tail atomic.Uint64 // see tail.go; every writer swaps it
+	_    [56]byte
+
+	appended atomic.Int64 // stored by the append role
+	synced   atomic.Int64 // stored by the sync role
+	refBytes atomic.Int64 // bytes of effects by reference not yet drained
+	policy   atomic.Uint32
+	health   atomic.Pointer[healthError]
+	closed   atomic.Bool
+	_        [56]byte
+
+	rings []ring
+	arena []byte
+	hints []atomic.Uint32 // shard that published the record at an offset; a hint, verified by the record itself
+
+	appendRole role
+	syncRole   role
+	syncWanted atomic.Int64 // highest offset somebody wants synced
+	orphanSync atomic.Bool  // a caller that wants a sync found the append role taken: its holder sees to the sync
+	mustMove   atomic.Bool  // a write or sync failed: nothing is written or synced until the suffix is in a fresh segment
+	isFull     atomic.Bool  // a write found no room: only the syncer tries again
+	nextReady  atomic.Bool  // next is set
+
+	want         atomic.Bool // one Notify for anything
+	wantAppended atomic.Int64
+	wantSynced   atomic.Int64
+
+	drain drainState // the append role guards it
+	cut   atomic.Int64
+	cutMu sync.Mutex // guards changes of cut and of rewrite
+	rw    *Rewrite   // the rewrite under way, if any
+
+	segMu  sync.Mutex
+	active *segment   // where batches go; changed by the append role under segMu
+	dirty  []*segment // segments before active with batches not yet synced, oldest first
+	full   []*segment // left behind by rotation, synced or not, not yet sealed; oldest first
+	next   *segment   // prepared and registered, empty
+
+	metaMu sync.Mutex
+	meta   meta
+
+	syncer chan struct{} // wakes the syncer goroutine
+	keeper chan struct{} // wakes the keeper goroutine
+	armed  atomic.Bool   // the syncer's clock runs
+	quit   chan struct{}
+	wg     sync.WaitGroup
+
+	moveCause     atomic.Pointer[error]
+	syncMarks     []mark // the sync role guards it
+	appendedStart int64  // where the log continues after recovery
+
+	syncCost atomic.Int64
+	stats    counters
+}
+
+const noCut = int64(-1)
+
+// neverWanted is the value of wantAppended and wantSynced when nobody waits.
+const neverWanted = int64(1)<<62 - 1
+
+// Open recovers the directory into r (creating it when absent) and opens the log at the end.
+//
+// An error names the file and the offset where something is wrong, and what to do about it. r may be nil with
+// Options.Fresh, which replays nothing.
+func Open(o Options, r Replayer) (*Log, *Recovery, error) {
+	if err := o.fill(); err != nil {
+		return nil, nil, err
+	}
+	l := &Log{
+		o:      o,
+		hints:  make([]atomic.Uint32, hintSlots),
+		rings:  make([]ring, o.Shards),
+		syncer: make(chan struct{}, 1),
+		keeper: make(chan struct{}, 1),
+		quit:   make(chan struct{}),
+	}
+	l.policy.Store(uint32(o.Policy))
+	l.cut.Store(noCut)
+	l.wantAppended.Store(neverWanted)
+	l.wantSynced.Store(neverWanted)
+	rec, err := l.recover(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	arena, err := offHeap(o.Shards * o.RingBytes)
+	if err != nil {
+		return nil, nil, fmt.Errorf("aof: %d rings of %d bytes: %w", o.Shards, o.RingBytes, err)
+	}
+	l.arena = arena
+	for i := range l.rings {
+		l.rings[i].init(arena[i*o.RingBytes : (i+1)*o.RingBytes : (i+1)*o.RingBytes])
+	}
+	l.drain.init(l)
+	l.tail.Store(uint64(rec.Offset)<<dbBits | dbUnknown)
+	l.appended.Store(rec.Offset)
+	l.synced.Store(rec.Offset)
+	if err := l.openActive(rec.Offset); err != nil {
+		freeOffHeap(arena)
+		return nil, nil, err
+	}
+	l.wg.Add(2)
+	go l.runSyncer()
+	go l.runKeeper()
+	l.wakeKeeper()
+	return l, rec, nil
+}
+
+// Close drains, syncs, trims the active segment to its true length. Nobody may append any more.
+func (l *Log) Close() error {
+	if l.closed.Swap(true) {
+		return ErrClosed
+	}
+	close(l.quit)
+	l.wg.Wait()
+	var err error
+	l.appendRole.lock()
+	l.syncRole.lock()
+	// The roles are never given back: a late Commit leaves its wish and returns.
+	if e := l.drainAll(); e != nil {
+		err = e
+	}
+	if e := l.syncOnce(); e != nil && err == nil {
+		err = e
+	}
+	if e := l.sealForClose(); e != nil && err == nil {
+		err = e
+	}
+	l.notifyAll()
+	freeOffHeap(l.arena)
+	return err
+}
+
+// Reserved is the offset handed out to writers so far.
+func (l *Log) Reserved() int64 { return int64(l.tail.Load() >> dbBits) }
+
+// Appended is the offset up to which the log is in segments: it survives the end of the process.
+func (l *Log) Appended() int64 { return l.appended.Load() }
+
+// Synced is the offset up to which the log is on the disk.
+func (l *Log) Synced() int64 { return l.synced.Load() }
+
+// Pending reports whether something published is not yet appended (or with GoalSync, not yet synced).
+func (l *Log) Pending(g Goal) bool {
+	if g == GoalSync {
+		return l.Synced() < l.Reserved()
+	}
+	return l.Appended() < l.Reserved()
+}
+
+// SyncCost is the moving average of fdatasync, ns.
+func (l *Log) SyncCost() int64 { return l.syncCost.Load() }
+
+// Policy is the appendfsync in force.
+func (l *Log) Policy() Policy { return Policy(l.policy.Load()) }
+
+// SetPolicy changes appendfsync. Going to Always, everything pending is synced in the background at once; a caller that
+// must know when follows with Commit(GoalSync).
+func (l *Log) SetPolicy(p Policy) {
+	l.policy.Store(uint32(p))
+	if p == Always {
+		l.raiseSyncWanted(l.Reserved())
+		wake(l.syncer)
+	}
+	l.arm()
+}
+
+// ID is the replication id kept beside the manifest, 40 hexadecimal digits.
+func (l *Log) ID() string {
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	return l.meta.id
+}
+
+// SetID replaces the replication id and returns when it is durable.
+func (l *Log) SetID(id string) error {
+	if len(id) != 40 {
+		return fmt.Errorf("aof: replication id %q does not have 40 characters", id)
+	}
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	l.meta.id = id
+	return l.saveSidecarLocked()
+}
+
+// WantNotify asks for one Notify call at the next move of Appended or Synced, freed room, or change of health. Look
+// again after asking: what happened before the call is not told.
+func (l *Log) WantNotify() { l.want.Store(true) }
+
+// WantAppended asks for one Notify call when Appended reaches off or the health changes. Look again after asking.
+func (l *Log) WantAppended(off int64) { lower(&l.wantAppended, off) }
+
+// WantSynced is WantAppended for Synced.
+func (l *Log) WantSynced(off int64) { lower(&l.wantSynced, off) }
+
+func lower(a *atomic.Int64, v int64) {
+	for {
+		old := a.Load()
+		if old <= v || a.CompareAndSwap(old, v) {
+			return
+		}
+	}
+}
+
+// notify tells whoever asked that a watermark moved.
+func (l *Log) notify() {
+	told := false
+	if l.want.Load() && l.want.Swap(false) {
+		told = true
+	}
+	if a := l.wantAppended.Load(); a <= l.appended.Load() && l.wantAppended.CompareAndSwap(a, neverWanted) {
+		told = true
+	}
+	if s := l.wantSynced.Load(); s <= l.synced.Load() && l.wantSynced.CompareAndSwap(s, neverWanted) {
+		told = true
+	}
+	if told {
+		l.o.Notify()
+	}
+}
+
+// notifyAll tells everybody: the health changed.
+func (l *Log) notifyAll() {
+	l.want.Store(false)
+	l.wantAppended.Store(neverWanted)
+	l.wantSynced.Store(neverWanted)
+	l.o.Notify()
+}
+
+func (l *Log) path(name string) string { return filepath.Join(l.o.Dir, name) }
+
+func (l *Log) logf(level byte, format string, args ...any) { l.o.Logf(level, format, args...) }
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (l *Log) wakeKeeper() { wake(l.keeper) }
+
+// now is the time stamped into headers.
+func now() int64 { return time.Now().UnixMilli() }

@@ -1,0 +1,167 @@
+package aof
+
+import "fmt"
+
+// moveSuffix is what follows a failed write or fdatasync: everything since Synced is read back from the page cache,
+// checked against the checksums, and written to a fresh segment. The syncer calls it, again and again while it fails.
+func (l *Log) moveSuffix() {
+	l.appendRole.lock()
+	l.syncRole.lock()
+	cause := *l.moveCause.Load()
+	err := l.moveLocked()
+	if err == nil {
+		l.mustMove.Store(false)
+	}
+	l.syncRole.state.Store(roleIdle)
+	l.appendRole.state.Store(roleIdle)
+	if err != nil {
+		kind := ErrFailed
+		if isFull(err) {
+			kind = ErrFull
+		}
+		l.setHealth(kind, fmt.Errorf("%w; saving the data to a fresh segment: %w", cause, err))
+		return
+	}
+	l.logf('*', "aof: what was not on disk after %v is now in %s", cause, l.active.entry.name)
+	l.setHealthy("aof: the disk works again, writes are accepted")
+	l.wakeKeeper()
+	wake(l.syncer)
+	l.Commit(GoalSync)
+}
+
+// moveLocked does it; both roles are held.
+func (l *Log) moveLocked() error {
+	l.segMu.Lock()
+	from := append([]*segment(nil), l.dirty...)
+	l.segMu.Unlock()
+	if l.active.pos > l.active.synced.pos || len(from) == 0 || l.active.pos == 0 {
+		from = append(from, l.active)
+	}
+	// Always into a file that was made just now: a prepared one lies on the same blocks that may have failed before.
+	l.metaMu.Lock()
+	s, err := l.growingSegmentLocked()
+	l.metaMu.Unlock()
+	if err != nil {
+		return err
+	}
+	s.epoch = newEpoch()
+	drop := func(err error) error {
+		name := s.entry.name
+		_ = s.close()
+		_ = l.o.FS.Remove(l.path(name))
+		return err
+	}
+	start := l.synced.Load()
+	s.begin(start)
+	for _, old := range from {
+		if err := l.copyBatches(s, old); err != nil {
+			return drop(err)
+		}
+	}
+	if s.offset != l.appended.Load() {
+		return drop(fmt.Errorf("the data read back ends at log offset %d, written was %d", s.offset, l.appended.Load()))
+	}
+	if err := s.file.Datasync(); err != nil {
+		return drop(err)
+	}
+	epoch, end := s.epoch, s.position
+	index := s.index
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	m := &l.meta
+	// The segments behind Synced are replaced as a whole; the one that Synced lies in stays, and what it holds beyond is
+	// superseded by the new one.
+	kept := append([]*fileEntry(nil), m.incr...)
+	var incr, gone []*fileEntry
+	for _, e := range kept {
+		replaced := false
+		for _, old := range from {
+			replaced = replaced || e == old.entry && old.synced.pos == 0
+		}
+		if l.next != nil && e == l.next.entry {
+			replaced = true
+		}
+		if replaced {
+			gone = append(gone, e)
+		} else {
+			incr = append(incr, e)
+		}
+	}
+	m.incr = incr
+	hist := m.hist
+	m.hist = append(append([]*fileEntry(nil), hist...), gone...)
+	if err := l.registerAs(s, epoch); err != nil {
+		m.incr, m.hist = kept, hist
+		return drop(err)
+	}
+	s.begin(start)
+	s.position, s.synced, s.index = end, end, index
+	for _, e := range gone {
+		e.typ = typeHistory
+	}
+	l.segMu.Lock()
+	for _, old := range from {
+		if old.synced.pos > 0 {
+			old.position = old.synced
+		}
+		known := false
+		for _, f := range l.full {
+			known = known || f == old
+		}
+		if !known {
+			l.full = append(l.full, old)
+		}
+		old.synced = old.position
+	}
+	if l.active.pos == l.active.synced.pos && l.active != from[len(from)-1] {
+		l.full = append(l.full, l.active)
+	}
+	if l.next != nil {
+		l.next.synced = l.next.position
+		l.full = append(l.full, l.next)
+		l.next = nil
+		l.nextReady.Store(false)
+	}
+	l.dirty = l.dirty[:0]
+	l.active = s
+	l.segMu.Unlock()
+	l.cutMu.Lock()
+	l.cut.Store(noCut)
+	if l.rw != nil {
+		l.rw.failed = true
+	}
+	l.cutMu.Unlock()
+	l.synced.Store(end.offset)
+	l.notify()
+	return nil
+}
+
+// copyBatches appends what old holds beyond its synced position to s, under s's epoch.
+func (l *Log) copyBatches(s, old *segment) error {
+	var buf []byte
+	for pos := old.synced.pos; pos < old.pos; {
+		h, p, err := readBatch(old.file, pos, buf)
+		if err != nil || h.epoch != old.epoch || h.offset != s.offset {
+			if err == nil {
+				err = errNoBatch
+			}
+			return fmt.Errorf("%s at byte %d (log offset %d) cannot be read back: %w", l.path(old.entry.name), pos, s.offset, err)
+		}
+		buf = p[:cap(p)]
+		pos += headerBytes + int64(len(p))
+		var head [headerBytes]byte
+		h.epoch = s.epoch
+		h.synced = min(h.synced, l.synced.Load())
+		putHeader(head[:], &h)
+		crc := sum(head[:], p)
+		putCRC(head[:], crc)
+		if _, err := s.file.WriteAt(head[:], s.pos); err != nil {
+			return err
+		}
+		if _, err := s.file.WriteAt(p, s.pos+headerBytes); err != nil {
+			return err
+		}
+		s.wrote(headerBytes+int64(len(p)), len(p), crc, h.synced, h.offset)
+	}
+	return nil
+}

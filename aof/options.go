@@ -1,0 +1,159 @@
+package aof
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Policy is appendfsync.
+type Policy uint8
+
+const (
+	EverySec Policy = iota // a background sync each second in which something was appended
+	Always                 // whoever commits asks for GoalSync; replies wait for Synced
+	No                     // the operating system decides
+)
+
+// String gives the name used in redis.conf.
+func (p Policy) String() string {
+	switch p {
+	case Always:
+		return "always"
+	case No:
+		return "no"
+	}
+	return "everysec"
+}
+
+// Options configures a Log. The zero value of a field means its default where one is named.
+type Options struct {
+	FS            FS     // nil: the operating system's
+	Dir           string // the AOF directory itself (dir/appenddirname)
+	Name          string // appendfilename; default appendonly.aof
+	Shards        int    // number of rings; default 1
+	RingBytes     int    // per ring, a power of two of at least 4 KiB; default 256 KiB
+	SegmentBytes  int64  // prepared size of a segment; default 64 MiB, rounded up to 4 KiB
+	BatchBytes    int    // largest batch unless one record is larger; default 1 MiB
+	MappedBytes   int    // batches up to this size are stored through the mapping under Always; 0: measured default, <0: never
+	RefBytes      int64  // bytes of effects too large for a ring that may wait for the drainer; default 256 MiB
+	Policy        Policy
+	LoadTruncated bool // aof-load-truncated
+
+	// Fresh opens the directory without replaying it: the log starts at StartOffset with the replication id in ID, and
+	// what the directory holds is replaced when the first Rewrite commits. Until then a restart still loads the old content.
+	Fresh       bool
+	StartOffset int64
+	ID          string // with Fresh: the id to keep; empty: a new one
+
+	// Logf receives messages for people; level is '.', '-', '*' or '#' as in Redis's log. nil: dropped.
+	Logf func(level byte, format string, args ...any)
+	// Notify is called from whatever goroutine moved a watermark, freed ring room or changed the health, when somebody asked
+	// for it (WantNotify, WantSynced, WantAppended). It must not block and must not call into the Log.
+	Notify func()
+}
+
+const (
+	defaultName         = "appendonly.aof"
+	defaultSegmentBytes = 64 << 20
+	defaultRingBytes    = 256 << 10
+	defaultBatchBytes   = 1 << 20
+	defaultMappedBytes  = 16 << 10
+	defaultRefBytes     = 256 << 20
+
+	blockBytes = 4096
+)
+
+func (o *Options) fill() error {
+	if o.FS == nil {
+		o.FS = OSFS{}
+	}
+	if o.Name == "" {
+		o.Name = defaultName
+	}
+	if o.Shards <= 0 {
+		o.Shards = 1
+	}
+	if o.RingBytes == 0 {
+		o.RingBytes = defaultRingBytes
+	}
+	if o.RingBytes < 4096 || o.RingBytes&(o.RingBytes-1) != 0 {
+		return fmt.Errorf("aof: ring size %d is not a power of two of at least 4096", o.RingBytes)
+	}
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = defaultSegmentBytes
+	}
+	o.SegmentBytes = (o.SegmentBytes + blockBytes - 1) &^ (blockBytes - 1)
+	if o.BatchBytes <= 0 {
+		o.BatchBytes = defaultBatchBytes
+	}
+	if o.BatchBytes > maxBatchPayload {
+		o.BatchBytes = maxBatchPayload
+	}
+	switch {
+	case o.MappedBytes == 0:
+		o.MappedBytes = defaultMappedBytes
+	case o.MappedBytes < 0:
+		o.MappedBytes = 0
+	}
+	if o.RefBytes <= 0 {
+		o.RefBytes = defaultRefBytes
+	}
+	if o.Dir == "" {
+		return errors.New("aof: no directory given")
+	}
+	if o.StartOffset < 0 || o.StartOffset > maxOffset {
+		return fmt.Errorf("aof: start offset %d is out of range", o.StartOffset)
+	}
+	if o.Logf == nil {
+		o.Logf = func(byte, string, ...any) {}
+	}
+	if o.Notify == nil {
+		o.Notify = func() {}
+	}
+	return nil
+}
+
+var (
+	// ErrFull: the disk has no room. Service resumes by itself.
+	ErrFull = errors.New("aof: no room on disk")
+	// ErrFailed: an fdatasync or write failed and the data could not be saved elsewhere.
+	ErrFailed = errors.New("aof: disk failed")
+	// ErrClosed: the log was closed.
+	ErrClosed = errors.New("aof: closed")
+)
+
+// Replayer receives what recovery reads.
+type Replayer interface {
+	// LoadBase loads the base file (RDB, or RDB preamble and RESP).
+	LoadBase(path string) error
+	// Apply executes the whole effects at the front of p and returns how many bytes they took. off is the
+	// log offset of p[0]. An error refuses to start; fewer bytes than len(p) means an incomplete effect at the end.
+	// p is valid until Apply returns.
+	Apply(p []byte, off int64) (n int, err error)
+}
+
+// RDBLoader is an optional extension of Replayer for bases that are an RDB followed by commands (written by Redis 6 and
+// earlier with aof-use-rdb-preamble): LoadRDB loads the RDB at the front of the file and returns its length in bytes, and
+// the log feeds what follows to Apply, with the rules for truncated tails that Redis has.
+type RDBLoader interface {
+	LoadRDB(path string) (size int64, err error)
+}
+
+// Recovery says what Open found.
+type Recovery struct {
+	Existed   bool   // there was an AOF
+	Offset    int64  // where the log continues
+	ID        string // replication id kept beside the manifest
+	Truncated int64  // bytes cut from a torn tail
+	Payload   int64  // log bytes replayed
+	NeedsBase bool   // no base file: the caller writes one (first start, or loaded from dump.rdb)
+	Foreign   bool   // something was loaded that another server wrote: ID is new
+}
+
+// Goal is what a caller of Commit wants.
+type Goal uint8
+
+const (
+	GoalAppend Goal = iota // published records are in the segment (page cache): they survive the process
+	GoalSync               // and on the disk
+)

@@ -1,0 +1,236 @@
+package aof
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+const (
+	rewritePrefix = "temp-rewriteaof-"
+	// rewriteBuffer gathers what the walker writes.
+	rewriteBuffer = 256 << 10
+	// rewriteStretch is how much of the base may wait in the page cache before it is sent to the disk: a mountain of it
+	// would stall the commits behind it.
+	rewriteStretch = 4 << 20
+)
+
+// Rewrite is a base file being written (temp-rewriteaof-*.rdb until Commit). One goroutine uses it.
+type Rewrite struct {
+	l      *Log
+	x      int64 // the offset at which the base is exact
+	name   string
+	file   File
+	buf    []byte
+	size   int64
+	behind int64 // where write-back was last started
+	err    error
+	failed bool // under cutMu: the log could not be cut at x
+	ended  bool
+}
+
+// BeginRewrite rotates to a fresh segment at offset X (which Mark returned; all shards locked) and returns a writer for
+// the new base file. It only decides on the rotation: no I/O happens before the first Write.
+func (l *Log) BeginRewrite(x int64) (*Rewrite, error) {
+	if l.closed.Load() {
+		return nil, ErrClosed
+	}
+	if err := l.Err(); err != nil {
+		return nil, err
+	}
+	if now := l.Reserved(); now != x {
+		return nil, fmt.Errorf("aof: a rewrite at offset %d is asked for, but the log is at %d", x, now)
+	}
+	l.cutMu.Lock()
+	defer l.cutMu.Unlock()
+	if l.rw != nil {
+		return nil, errors.New("Background append only file rewriting already in progress")
+	}
+	// A rotation for size that is still ahead becomes this one.
+	l.cut.Store(x)
+	r := &Rewrite{l: l, x: x, buf: make([]byte, 0, rewriteBuffer)}
+	l.rw = r
+	return r, nil
+}
+
+// Offset is the log offset at which the base must be exact.
+func (r *Rewrite) Offset() int64 { return r.x }
+
+func (r *Rewrite) Write(p []byte) (int, error) {
+	if r.ended {
+		return 0, os.ErrClosed
+	}
+	done := 0
+	for len(p) > 0 && r.err == nil {
+		n := min(len(p), cap(r.buf)-len(r.buf))
+		r.buf = append(r.buf, p[:n]...)
+		p = p[n:]
+		done += n
+		if len(r.buf) == cap(r.buf) {
+			r.flush()
+		}
+	}
+	return done, r.err
+}
+
+func (r *Rewrite) flush() {
+	l := r.l
+	if r.file == nil && r.err == nil {
+		r.name = fmt.Sprintf("%sbg-%d.rdb", rewritePrefix, os.Getpid())
+		r.file, r.err = l.o.FS.Create(l.path(r.name))
+	}
+	if r.err == nil {
+		_, r.err = r.file.WriteAt(r.buf, r.size)
+		r.size += int64(len(r.buf))
+		r.buf = r.buf[:0]
+	}
+	for r.err == nil && r.size-r.behind >= rewriteStretch {
+		r.err = r.file.StartWriteback(r.behind, rewriteStretch)
+		r.behind += rewriteStretch
+	}
+	if r.err != nil {
+		r.err = fmt.Errorf("aof: writing the new base: %w", r.err)
+	}
+}
+
+// Commit syncs the base, switches the manifest, and turns the files it replaces into history (deleted or recycled in the
+// background). On an error the old base and all segments stay, and the rewrite is over.
+func (r *Rewrite) Commit() error {
+	if r.ended {
+		return os.ErrClosed
+	}
+	l := r.l
+	r.flush()
+	if r.err == nil {
+		r.err = r.file.Datasync()
+	}
+	if r.err == nil {
+		r.err = r.awaitCut()
+	}
+	if r.err != nil {
+		err := r.err
+		r.Abort()
+		return err
+	}
+	if err := r.file.Close(); err != nil {
+		r.file = nil
+		r.Abort()
+		return err
+	}
+	r.file = nil
+	if err := r.switchTo(); err != nil {
+		r.Abort()
+		return err
+	}
+	r.end()
+	l.wakeKeeper()
+	return nil
+}
+
+// awaitCut waits until the drainer has changed over at x. Whoever appends drains; this helps when nobody does.
+func (r *Rewrite) awaitCut() error {
+	l := r.l
+	for l.cut.Load() != noCut || l.appended.Load() < r.x {
+		if l.closed.Load() {
+			return ErrClosed
+		}
+		if err := l.Err(); err != nil {
+			return err
+		}
+		l.commitAppend()
+		if l.cut.Load() != noCut {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	l.cutMu.Lock()
+	defer l.cutMu.Unlock()
+	if r.failed {
+		return errors.New("aof: the log was moved to a fresh segment during the rewrite")
+	}
+	return nil
+}
+
+func (r *Rewrite) switchTo() error {
+	l := r.l
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	l.cutMu.Lock()
+	failed := r.failed
+	l.cutMu.Unlock()
+	if failed {
+		return errors.New("aof: the log was moved to a fresh segment during the rewrite")
+	}
+	m := &l.meta
+	base := &fileEntry{name: fmt.Sprintf("%s.%d.base.rdb", l.o.Name, m.maxBase+1), seq: m.maxBase + 1, typ: typeBase, start: r.x,
+		length: r.size}
+	if err := l.o.FS.Rename(l.path(r.name), l.path(base.name)); err != nil {
+		return err
+	}
+	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
+		return err
+	}
+	was := *m
+	m.maxBase++
+	m.base = base
+	// Segments that begin before x hold nothing that the base does not.
+	m.incr = nil
+	hist := append([]*fileEntry(nil), was.hist...)
+	if was.base != nil {
+		hist = append(hist, was.base)
+	}
+	for _, e := range was.old {
+		hist = append(hist, e)
+	}
+	var replaced []*fileEntry
+	for _, e := range was.incr {
+		if e.start != unknownOffset && e.start < r.x {
+			replaced = append(replaced, e)
+			continue
+		}
+		m.incr = append(m.incr, e)
+	}
+	m.hist = append(hist, replaced...)
+	m.old = nil
+	m.detached = false
+	// The sidecar keeps what it says about the replaced files until the manifest has let go of them.
+	if err := l.saveLocked(); err != nil {
+		maxBase := m.maxBase
+		*m = was
+		m.maxBase = maxBase // the number is spent
+		_ = l.o.FS.Remove(l.path(base.name))
+		return err
+	}
+	l.segMu.Lock()
+	for _, e := range m.hist {
+		e.typ = typeHistory
+	}
+	l.segMu.Unlock()
+	return nil
+}
+
+// Abort drops the file; the old base and all segments stay.
+func (r *Rewrite) Abort() {
+	if r.ended {
+		return
+	}
+	l := r.l
+	if r.file != nil {
+		_ = r.file.Close()
+		r.file = nil
+	}
+	if r.name != "" {
+		_ = l.o.FS.Remove(l.path(r.name)) // a leftover is removed at the next start
+	}
+	r.end()
+}
+
+func (r *Rewrite) end() {
+	r.ended = true
+	r.buf = nil
+	r.l.cutMu.Lock()
+	if r.l.rw == r {
+		r.l.rw = nil
+	}
+	r.l.cutMu.Unlock()
+}

@@ -1,0 +1,319 @@
+package aof
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+)
+
+// position is a batch boundary in a segment.
+type position struct {
+	pos    int64  // bytes of the file before it
+	offset int64  // log offset there
+	chain  uint32 // checksum over the checksums of the batches before it
+}
+
+// segment is one incremental file while it is written.
+//
+//	0                    synced.pos           pos            prepared
+//	+--------------------+--------------------+--------------+
+//	| batches, durable   | batches, page cache| zeros, or an |  beyond prepared the file grows with each write:
+//	|                    |                    | earlier use  |  slower, and right
+//	+--------------------+--------------------+--------------+
+type segment struct {
+	entry    *fileEntry
+	file     File
+	mapping  Mapping // of [0, prepared); nil if prepared is 0
+	prepared int64   // bytes whose blocks are allocated, written and synced
+	epoch    uint32
+
+	// position is where the next batch goes. The append role changes it, under segMu.
+	position
+	synced position // the sync role changes it, under segMu
+	proof  int64    // highest synced field in a header: batches before it are known to have been durable
+	start  int64    // log offset of the first byte
+	index  []position
+}
+
+// mark is what a sync under way will have covered.
+type mark struct {
+	seg *segment
+	position
+}
+
+func (s *segment) mark() mark { return mark{s, s.position} }
+
+// indexEvery is the distance in bytes between remembered batch boundaries, for readers by offset.
+const indexEvery = 64 << 10
+
+// wrote accounts for a batch. segMu must be held.
+func (s *segment) wrote(total int64, n int, crc uint32, synced, off int64) {
+	if len(s.index) == 0 || s.pos-s.index[len(s.index)-1].pos >= indexEvery {
+		s.index = append(s.index, position{pos: s.pos, offset: off})
+	}
+	s.pos += total
+	s.offset = off + int64(n)
+	s.chain = chainCRC(s.chain, crc)
+	s.proof = synced
+}
+
+// populate makes the place of the next n bytes writable without a fault. False: use a system call to write instead.
+func (s *segment) populate(n int) bool {
+	return s.mapping != nil && s.mapping.Populate(int(s.pos), n) == nil
+}
+
+// newEpoch draws the number that tells this use of a file from earlier ones. It is random rather than counted so that a
+// client cannot forge a header inside a value.
+func newEpoch() uint32 {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails, as crypto/rand documents
+	return binary.LittleEndian.Uint32(b[:])
+}
+
+// openActive starts a segment at off: recovery never continues in a file that may hold the remains of unsynced batches.
+func (l *Log) openActive(off int64) error {
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	s, err := l.takeSpareLocked()
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		if s, err = l.growingSegmentLocked(); err != nil {
+			return err
+		}
+	}
+	if err := l.registerLocked(s); err != nil {
+		_ = s.close()
+		return err
+	}
+	s.begin(off)
+	l.active = s
+	return nil
+}
+
+// begin makes s the segment whose first byte is at off.
+func (s *segment) begin(off int64) {
+	s.start = off
+	s.entry.start = off
+	s.position = position{offset: off}
+	s.synced = s.position
+}
+
+func (s *segment) close() error {
+	var err error
+	if s.mapping != nil {
+		err = s.mapping.Unmap()
+		s.mapping = nil
+	}
+	if s.file != nil {
+		if e := s.file.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// growingSegmentLocked makes a segment without preparation: every write to it grows the file.
+func (l *Log) growingSegmentLocked() (*segment, error) {
+	name := l.meta.spareName()
+	f, err := l.o.FS.Create(l.path(name))
+	if err != nil {
+		return nil, fmt.Errorf("aof: cannot create a segment: %w", err)
+	}
+	return &segment{file: f, entry: &fileEntry{name: name}}, nil
+}
+
+// takeSpareLocked opens a file left from an earlier use, prepared already; nil if there is none. metaMu must be held.
+func (l *Log) takeSpareLocked() (*segment, error) {
+	for len(l.meta.spares) > 0 {
+		name := l.meta.spares[len(l.meta.spares)-1]
+		l.meta.spares = l.meta.spares[:len(l.meta.spares)-1]
+		f, err := l.o.FS.Open(l.path(name))
+		if err != nil {
+			return nil, err
+		}
+		size, err := f.Size()
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		if size != l.o.SegmentBytes {
+			f.Close()
+			if err := l.o.FS.Remove(l.path(name)); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		s := &segment{file: f, entry: &fileEntry{name: name}}
+		if err := s.mapPrepared(size); err != nil {
+			f.Close()
+			return nil, err
+		}
+		return s, nil
+	}
+	return nil, nil
+}
+
+func (s *segment) mapPrepared(size int64) error {
+	m, err := s.file.Map(size)
+	if err != nil {
+		return err
+	}
+	s.mapping, s.prepared = m, size
+	return nil
+}
+
+// registerLocked gives a segment its epoch, its name and its place in sidecar and manifest, durably, before the first batch
+// is written to it. metaMu must be held.
+func (l *Log) registerLocked(s *segment) error { return l.registerAs(s, newEpoch()) }
+
+// registerAs is registerLocked for a segment that has batches under an epoch already.
+func (l *Log) registerAs(s *segment, epoch uint32) error {
+	m := &l.meta
+	m.maxIncr++
+	old := s.entry.name
+	s.epoch = epoch
+	e := &fileEntry{name: fmt.Sprintf("%s.%d.incr.aof", l.o.Name, m.maxIncr), seq: m.maxIncr, typ: typeIncr, state: stateActive,
+		epoch: s.epoch, start: unknownOffset}
+	if err := l.o.FS.Rename(l.path(old), l.path(e.name)); err != nil {
+		return err
+	}
+	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
+		return err
+	}
+	s.entry = e
+	m.incr = append(m.incr, e)
+	if err := l.saveLocked(); err != nil {
+		m.incr = m.incr[:len(m.incr)-1]
+		return err
+	}
+	return nil
+}
+
+// rotate changes over to the next segment at the cut, which the drainer has reached. The append role must be held.
+func (l *Log) rotate() error {
+	old := l.active
+	if old.pos == 0 && (old.prepared > 0 || !l.nextReady.Load()) {
+		l.cut.Store(noCut) // nothing before the cut is in this segment: it serves as the next
+		return nil
+	}
+	l.segMu.Lock()
+	s := l.next
+	l.next = nil
+	l.nextReady.Store(false)
+	l.segMu.Unlock()
+	if s == nil {
+		// Nothing is prepared: the system is short of time or of room.
+		l.metaMu.Lock()
+		var err error
+		if s, err = l.growingSegmentLocked(); err == nil {
+			if err = l.registerLocked(s); err != nil {
+				_ = s.close()
+			}
+		}
+		l.metaMu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	l.segMu.Lock()
+	s.begin(l.drain.off)
+	if old.pos > old.synced.pos {
+		l.dirty = append(l.dirty, old)
+	}
+	l.full = append(l.full, old)
+	l.active = s
+	l.segMu.Unlock()
+	l.cut.Store(noCut)
+	l.wakeKeeper()
+	return nil
+}
+
+// sealForClose trims every segment to its true length and leaves a directory that stock Redis loads. Both roles are held
+// and the goroutines have ended.
+func (l *Log) sealForClose() error {
+	var first error
+	keep := func(err error) {
+		if first == nil {
+			first = err
+		}
+	}
+	l.sealFull()
+	if l.next != nil {
+		keep(l.unregister(l.next))
+		l.next = nil
+	}
+	s := l.active
+	if s.pos > s.synced.pos || len(l.dirty) > 0 {
+		// Not synced: what is there stays as it is, for recovery to judge.
+		keep(s.close())
+		for _, d := range l.full {
+			keep(d.close())
+		}
+		l.full = nil
+		return first
+	}
+	l.metaMu.Lock()
+	empty := s.pos == 0 && (l.meta.base != nil || len(l.meta.incr) > 1) && !l.meta.detached
+	l.metaMu.Unlock()
+	if empty {
+		keep(l.unregister(s))
+		return first
+	}
+	keep(l.seal(s))
+	return first
+}
+
+// seal trims a fully synced segment, closes it, and records its length and checksum beside the manifest.
+func (l *Log) seal(s *segment) error {
+	if s.mapping != nil {
+		if err := s.mapping.Unmap(); err != nil {
+			return err
+		}
+		s.mapping = nil
+	}
+	if err := s.file.Truncate(s.pos); err != nil {
+		return err
+	}
+	if err := s.file.Datasync(); err != nil {
+		return err
+	}
+	if err := s.file.Close(); err != nil {
+		return err
+	}
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	e := s.entry
+	e.state, e.length, e.chain, e.end = stateClosed, s.pos, s.chain, s.offset
+	e.index = s.index
+	return l.saveSidecarLocked()
+}
+
+// unregister takes an unused segment out of the manifest and keeps its file as a spare.
+func (l *Log) unregister(s *segment) error {
+	if err := s.close(); err != nil {
+		return err
+	}
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	m := &l.meta
+	for i, e := range m.incr {
+		if e == s.entry {
+			m.incr = append(m.incr[:i], m.incr[i+1:]...)
+			break
+		}
+	}
+	if err := l.saveLocked(); err != nil {
+		return err
+	}
+	if s.prepared == 0 {
+		return l.o.FS.Remove(l.path(s.entry.name))
+	}
+	name := m.spareName()
+	if err := l.o.FS.Rename(l.path(s.entry.name), l.path(name)); err != nil {
+		return err
+	}
+	m.spares = append(m.spares, name)
+	return nil
+}

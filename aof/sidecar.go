@@ -1,0 +1,124 @@
+package aof
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+)
+
+// The sidecar keeps beside the manifest what Redis's format has no place for. Stock Redis ignores it.
+//
+//	tidemark-aof 1
+//	id 0123456789abcdef0123456789abcdef01234567
+//	base appendonly.aof.2.base.rdb offset 1048576
+//	active appendonly.aof.8.incr.aof epoch 5f3a9c01
+//	closed appendonly.aof.7.incr.aof epoch 0b22c9d4 length 66060288 chain 9ad1c2f0 start 1048576 end 66900000
+//	loaded appendonly.aof.3.incr.aof length 1234
+//	sum 1a2b3c4d
+//
+// The last line is the CRC-32C of everything before it. An entry without a file in the manifest is an orphan.
+const sidecarTitle = "tidemark-aof 1"
+
+func (m *meta) sidecar() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s\nid %s\n", sidecarTitle, m.id)
+	line := func(e *fileEntry) {
+		name := quoteName(e.name)
+		switch {
+		case e.typ == typeBase:
+			if e.start != unknownOffset {
+				fmt.Fprintf(&b, "base %s offset %d\n", name, e.start)
+			}
+		case e.state == stateActive:
+			fmt.Fprintf(&b, "active %s epoch %08x\n", name, e.epoch)
+		case e.state == stateClosed:
+			fmt.Fprintf(&b, "closed %s epoch %08x length %d chain %08x start %d end %d\n", name, e.epoch, e.length, e.chain, e.start,
+				e.end)
+		case e.state == stateLoaded:
+			fmt.Fprintf(&b, "loaded %s length %d\n", name, e.length)
+		}
+	}
+	for _, e := range m.old {
+		line(e)
+	}
+	for _, e := range m.hist {
+		line(e)
+	}
+	if m.base != nil {
+		line(m.base)
+	}
+	for _, e := range m.incr {
+		line(e)
+	}
+	fmt.Fprintf(&b, "sum %08x\n", crc32.Checksum(b.Bytes(), castagnoli))
+	return b.Bytes()
+}
+
+// parseSidecar gives the id and what is known by file name.
+func parseSidecar(p []byte) (id string, known map[string]*fileEntry, err error) {
+	i := bytes.LastIndex(p, []byte("\nsum ")) + 1
+	if i == 0 || len(p) != i+len("sum 01234567\n") || p[len(p)-1] != '\n' {
+		return "", nil, errors.New("the checksum line is missing")
+	}
+	want, ok := getHex(p[i+4 : i+12])
+	if got := crc32.Checksum(p[:i], castagnoli); !ok || uint64(got) != want {
+		return "", nil, fmt.Errorf("checksum mismatch: the file says %q, its content gives %08x", p[i+4:i+12], got)
+	}
+	known = map[string]*fileEntry{}
+	for n, line := range strings.Split(strings.TrimSuffix(string(p[:i]), "\n"), "\n") {
+		if n == 0 {
+			if line != sidecarTitle {
+				return "", nil, fmt.Errorf("written by another version: %q", line)
+			}
+			continue
+		}
+		words, ok := splitWords(line)
+		if !ok || len(words) < 2 || len(words)%2 != 0 {
+			return "", nil, fmt.Errorf("line %d does not parse: %q", n+1, line)
+		}
+		if words[0] == "id" {
+			id = words[1]
+			continue
+		}
+		e := &fileEntry{name: words[1], typ: typeIncr, start: unknownOffset}
+		switch words[0] {
+		case "base":
+			e.typ = typeBase
+		case "active":
+			e.state = stateActive
+		case "closed":
+			e.state = stateClosed
+		case "loaded":
+			e.state = stateLoaded
+		default:
+			return "", nil, fmt.Errorf("line %d does not parse: %q", n+1, line)
+		}
+		for i := 2; i < len(words); i += 2 {
+			base := 10
+			if words[i] == "epoch" || words[i] == "chain" {
+				base = 16
+			}
+			v, err := strconv.ParseInt(words[i+1], base, 64)
+			if err != nil || v < 0 && words[i] != "start" {
+				return "", nil, fmt.Errorf("line %d does not parse: %q", n+1, line)
+			}
+			switch words[i] {
+			case "epoch":
+				e.epoch = uint32(v)
+			case "chain":
+				e.chain = uint32(v)
+			case "length":
+				e.length = v
+			case "start", "offset":
+				e.start = v
+			case "end":
+				e.end = v
+			}
+		}
+		known[e.name] = e
+	}
+	return id, known, nil
+}
