@@ -1,0 +1,259 @@
+package config
+
+import (
+	"tidemark/aof"
+	"tidemark/engine/serverlog"
+)
+
+// The notes of directives that share one.
+const (
+	noCluster  = "there is no cluster mode"
+	noReplica  = "there is no replication yet"
+	noTLS      = "there is no TLS yet"
+	noFork     = "no process is forked"
+	noJemalloc = "memory is not managed by jemalloc"
+	noModules  = "there are no modules"
+	noScripts  = "there are no scripts yet"
+	noCPUList  = "threads are not pinned; use taskset or the service manager"
+	obsolete   = "Redis ignores it as well"
+)
+
+var protections = []string{"no", "yes", "local"}
+
+// table is every directive of redis.conf as of 7.4, then tidemark's own. Defaults, bounds and names are
+// Redis's, except where a comment says otherwise.
+func table() []Directive {
+	return []Directive{
+		// Network.
+		{Name: "bind", kind: addresses{}, flags: Multi},
+		{Name: "bind-source-addr", kind: text{}, status: Accepted, note: noReplica},
+		{Name: "port", kind: integer{def: 6379, max: 65535, at: func(v *Values) *int64 { return &v.Port }}},
+		{Name: "tcp-backlog", kind: integer{def: 511, max: maxInt32, at: func(v *Values) *int64 { return &v.TCPBacklog }}, flags: Immutable},
+		{Name: "tcp-keepalive", kind: integer{def: 300, max: maxInt32, at: func(v *Values) *int64 { return &v.TCPKeepAliveSeconds }}},
+		{Name: "timeout", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.TimeoutSeconds }}},
+		{Name: "unixsocket", kind: text{at: func(v *Values) *string { return &v.UnixSocket }}, flags: Immutable},
+		{Name: "unixsocketperm", kind: octal{max: 0o777, at: func(v *Values) *int64 { return &v.UnixSocketPerm }}, flags: Immutable},
+		{Name: "maxclients", kind: integer{def: 10000, min: 1, max: 1<<32 - 1, at: func(v *Values) *int64 { return &v.MaxClients }}},
+		{Name: "protected-mode", kind: boolean{def: true, at: func(v *Values) *bool { return &v.ProtectedMode }}},
+		{Name: "proto-max-bulk-len", kind: memory{def: 512 << 20, min: 1 << 20, at: func(v *Values) *int64 { return &v.ProtoMaxBulkBytes }}},
+		{Name: "client-query-buffer-limit", kind: memory{def: 1 << 30, min: 1 << 20, at: func(v *Values) *int64 { return &v.ClientQueryBufferBytes }}},
+		{Name: "client-output-buffer-limit", kind: outputLimits{}, flags: Multi},
+		{Name: "maxmemory-clients", kind: share{at: func(v *Values) *int64 { return &v.MaxMemoryClientsBytes }}},
+		// Redis's default is 1. Here the number of loops follows the load up to one a core, and 0, the default, leaves it at that.
+		{Name: "io-threads", kind: integer{max: 128, at: func(v *Values) *int64 { return &v.IOThreads }}, flags: Immutable},
+		{Name: "io-threads-do-reads", kind: boolean{}, flags: Immutable, status: Accepted, note: "event loops always read"},
+		{Name: "max-new-connections-per-cycle", kind: integer{def: 10, min: 1, max: 1000}, status: Accepted, note: "event loops bound their turns by time"},
+		{Name: "max-new-tls-connections-per-cycle", kind: integer{def: 1, min: 1, max: 1000}, status: Accepted, note: noTLS},
+		{Name: "socket-mark-id", kind: integer{max: 1<<32 - 1}, flags: Immutable, status: Refused, note: "packets are not marked"},
+
+		// Process and log.
+		{Name: "daemonize", kind: boolean{at: func(v *Values) *bool { return &v.Daemonize }}, flags: Immutable},
+		{Name: "supervised", kind: enum[Supervision]{def: SupervisedNo, names: []string{"upstart", "systemd", "auto", "no"}, at: func(v *Values) *Supervision { return &v.Supervised }}, flags: Immutable},
+		{Name: "pidfile", kind: text{at: func(v *Values) *string { return &v.PidFile }}, flags: Immutable},
+		{Name: "loglevel", kind: enum[serverlog.Level]{def: serverlog.Notice, names: []string{"debug", "verbose", "notice", "warning"}, at: func(v *Values) *serverlog.Level { return &v.LogLevel }}},
+		{Name: "logfile", kind: text{at: func(v *Values) *string { return &v.LogFile }}, flags: Immutable},
+		{Name: "syslog-enabled", kind: boolean{at: func(v *Values) *bool { return &v.SyslogEnabled }}, flags: Immutable},
+		{Name: "syslog-ident", kind: text{def: "redis", at: func(v *Values) *string { return &v.SyslogIdent }}, flags: Immutable},
+		{Name: "syslog-facility", kind: enum[SyslogFacility]{def: 1, names: []string{"user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}, at: func(v *Values) *SyslogFacility { return &v.SyslogFacility }}, flags: Immutable},
+		{Name: "always-show-logo", kind: boolean{at: func(v *Values) *bool { return &v.AlwaysShowLogo }}, flags: Immutable},
+		{Name: "set-proc-title", kind: boolean{def: true, at: func(v *Values) *bool { return &v.SetProcTitle }}, flags: Immutable},
+		{Name: "proc-title-template", kind: text{def: "{title} {listen-addr} {server-mode}", check: titleTemplate, at: func(v *Values) *string { return &v.ProcTitleTemplate }}},
+		{Name: "locale-collate", kind: text{}, status: Accepted, note: "strings are compared by bytes"},
+		{Name: "crash-log-enabled", kind: boolean{def: true}, status: Accepted, note: "the Go runtime prints the stacks of all goroutines"},
+		{Name: "crash-memcheck-enabled", kind: boolean{def: true}, status: Accepted, note: "the Go runtime prints the stacks of all goroutines"},
+		{Name: "use-exit-on-panic", kind: boolean{}, flags: Immutable | Hidden, status: Accepted, note: "it is for Redis's own tests"},
+		{Name: "disable-thp", kind: boolean{def: true}, flags: Immutable, status: Accepted, note: "nothing is forked, so huge pages cost no copies"},
+		{Name: "shutdown-timeout", kind: integer{def: 10, max: maxInt32, at: func(v *Values) *int64 { return &v.ShutdownTimeout }}},
+		{Name: "shutdown-on-sigint", kind: flags[ShutdownFlags]{names: []string{"default", "save", "nosave", "now", "force"}, at: func(v *Values) *ShutdownFlags { return &v.ShutdownOnSigint }}, flags: Multi},
+		{Name: "shutdown-on-sigterm", kind: flags[ShutdownFlags]{names: []string{"default", "save", "nosave", "now", "force"}, at: func(v *Values) *ShutdownFlags { return &v.ShutdownOnSigterm }}, flags: Multi},
+		{Name: "ignore-warnings", kind: text{}, status: Accepted, note: "there is no warning that refuses to start"},
+		{Name: "server-cpulist", Alias: "server_cpulist", kind: text{}, flags: Immutable, status: Accepted, note: noCPUList},
+		{Name: "bio-cpulist", Alias: "bio_cpulist", kind: text{}, flags: Immutable, status: Accepted, note: noCPUList},
+		{Name: "aof-rewrite-cpulist", Alias: "aof_rewrite_cpulist", kind: text{}, flags: Immutable, status: Accepted, note: noCPUList},
+		{Name: "bgsave-cpulist", Alias: "bgsave_cpulist", kind: text{}, flags: Immutable, status: Accepted, note: noCPUList},
+		{Name: "oom-score-adj", kind: enum[uint8]{names: []string{"no", "yes", "relative", "absolute"}}, status: Accepted, note: noFork},
+		{Name: "oom-score-adj-values", kind: oomScores{}, flags: Multi, status: Accepted, note: noFork},
+
+		// Keyspace.
+		{Name: "databases", kind: integer{def: 16, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.Databases }}, flags: Immutable},
+		{Name: "hz", kind: integer{def: 10, max: maxInt32, clamp: clampHZ, at: func(v *Values) *int64 { return &v.HZ }}},
+		{Name: "dynamic-hz", kind: boolean{def: true, at: func(v *Values) *bool { return &v.DynamicHZ }}},
+		{Name: "active-expire-effort", kind: integer{def: 1, min: 1, max: 10, at: func(v *Values) *int64 { return &v.ActiveExpireEffort }}},
+		{Name: "activerehashing", kind: boolean{def: true}, status: Accepted, note: "tables always grow in steps"},
+
+		// Memory.
+		{Name: "maxmemory", kind: memory{at: func(v *Values) *int64 { return &v.MaxMemoryBytes }}},
+		{Name: "maxmemory-policy", kind: enum[EvictionPolicy]{def: NoEviction, names: evictionNames, at: func(v *Values) *EvictionPolicy { return &v.MaxMemoryPolicy }}},
+		{Name: "maxmemory-samples", kind: integer{def: 5, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.MaxMemorySamples }}},
+		{Name: "maxmemory-eviction-tenacity", kind: integer{def: 10, max: 100, at: func(v *Values) *int64 { return &v.EvictionTenacity }}},
+		{Name: "lfu-log-factor", kind: integer{def: 10, max: maxInt32, at: func(v *Values) *int64 { return &v.LFULogFactor }}},
+		{Name: "lfu-decay-time", kind: integer{def: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.LFUDecayMinutes }}},
+		{Name: "lazyfree-lazy-eviction", kind: boolean{at: func(v *Values) *bool { return &v.LazyEviction }}},
+		{Name: "lazyfree-lazy-expire", kind: boolean{at: func(v *Values) *bool { return &v.LazyExpire }}},
+		{Name: "lazyfree-lazy-server-del", kind: boolean{at: func(v *Values) *bool { return &v.LazyServerDel }}},
+		{Name: "lazyfree-lazy-user-del", kind: boolean{at: func(v *Values) *bool { return &v.LazyUserDel }}},
+		{Name: "lazyfree-lazy-user-flush", kind: boolean{at: func(v *Values) *bool { return &v.LazyUserFlush }}},
+		{Name: "sanitize-dump-payload", kind: enum[SanitizePolicy]{def: SanitizeNo, names: []string{"no", "yes", "clients"}, at: func(v *Values) *SanitizePolicy { return &v.SanitizeDumpPayload }}},
+		{Name: "hash-max-listpack-entries", Alias: "hash-max-ziplist-entries", kind: integer{def: 512, max: maxInt64, at: func(v *Values) *int64 { return &v.HashMaxEntries }}},
+		{Name: "hash-max-listpack-value", Alias: "hash-max-ziplist-value", kind: memory{def: 64, at: func(v *Values) *int64 { return &v.HashMaxValueBytes }}},
+		{Name: "set-max-intset-entries", kind: integer{def: 512, max: maxInt64, at: func(v *Values) *int64 { return &v.SetMaxIntset }}},
+		{Name: "set-max-listpack-entries", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.SetMaxEntries }}},
+		{Name: "set-max-listpack-value", kind: integer{def: 64, max: maxInt64, at: func(v *Values) *int64 { return &v.SetMaxValueBytes }}},
+		{Name: "zset-max-listpack-entries", Alias: "zset-max-ziplist-entries", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.ZSetMaxEntries }}},
+		{Name: "zset-max-listpack-value", Alias: "zset-max-ziplist-value", kind: memory{def: 64, at: func(v *Values) *int64 { return &v.ZSetMaxValueBytes }}},
+		{Name: "list-max-listpack-size", Alias: "list-max-ziplist-size", kind: integer{def: -2, min: -1 << 31, max: maxInt32, at: func(v *Values) *int64 { return &v.ListMaxListpackSize }}},
+		{Name: "list-compress-depth", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.ListCompressDepth }}},
+		{Name: "hll-sparse-max-bytes", kind: memory{def: 3000, at: func(v *Values) *int64 { return &v.HLLSparseMaxBytes }}},
+		{Name: "stream-node-max-bytes", kind: memory{def: 4096, at: func(v *Values) *int64 { return &v.StreamNodeMaxBytes }}},
+		{Name: "stream-node-max-entries", kind: integer{def: 100, max: maxInt64, at: func(v *Values) *int64 { return &v.StreamNodeMaxEntries }}},
+		{Name: "jemalloc-bg-thread", kind: boolean{def: true}, status: Accepted, note: noJemalloc},
+		{Name: "activedefrag", kind: boolean{}, status: Accepted, note: noJemalloc},
+		{Name: "active-defrag-ignore-bytes", kind: memory{def: 100 << 20, min: 1}, status: Accepted, note: noJemalloc},
+		{Name: "active-defrag-threshold-lower", kind: integer{def: 10, max: 1000}, status: Accepted, note: noJemalloc},
+		{Name: "active-defrag-threshold-upper", kind: integer{def: 100, max: 1000}, status: Accepted, note: noJemalloc},
+		{Name: "active-defrag-cycle-min", kind: integer{def: 1, min: 1, max: 99}, status: Accepted, note: noJemalloc},
+		{Name: "active-defrag-cycle-max", kind: integer{def: 25, min: 1, max: 99}, status: Accepted, note: noJemalloc},
+		{Name: "active-defrag-max-scan-fields", kind: integer{def: 1000, min: 1, max: maxInt64}, status: Accepted, note: noJemalloc},
+		{Name: "list-max-ziplist-entries", kind: statement{n: 1}, flags: FileOnly, status: Accepted, note: obsolete},
+		{Name: "list-max-ziplist-value", kind: statement{n: 1}, flags: FileOnly, status: Accepted, note: obsolete},
+
+		// Persistence.
+		// Redis's default is the directory it was started in; see Read for when it is another here.
+		{Name: "dir", kind: directory{}, flags: Protected | DenyLoading | Explicit},
+		{Name: "dbfilename", kind: text{def: "dump.rdb", check: fileName("dbfilename", "filename"), at: func(v *Values) *string { return &v.DBFilename }}, flags: Protected},
+		{Name: "save", kind: savePoints{}, flags: Multi},
+		{Name: "stop-writes-on-bgsave-error", kind: boolean{def: true, at: func(v *Values) *bool { return &v.StopWritesOnSaveError }}},
+		{Name: "rdbcompression", kind: boolean{def: true, at: func(v *Values) *bool { return &v.RDBCompression }}},
+		{Name: "rdbchecksum", kind: boolean{def: true, at: func(v *Values) *bool { return &v.RDBChecksum }}, flags: Immutable},
+		{Name: "rdb-save-incremental-fsync", kind: boolean{def: true}, status: Accepted, note: "snapshots are written in bounded steps"},
+		{Name: "rdb-key-save-delay", kind: integer{min: -1 << 31, max: maxInt32}, flags: Hidden, status: Accepted, note: "it is for Redis's own tests"},
+		{Name: "key-load-delay", kind: integer{min: -1 << 31, max: maxInt32}, flags: Hidden, status: Accepted, note: "it is for Redis's own tests"},
+		// Redis's default is no.
+		{Name: "appendonly", kind: boolean{def: true, at: func(v *Values) *bool { return &v.AppendOnly }}, flags: DenyLoading | Explicit},
+		{Name: "appendfilename", kind: text{def: "appendonly.aof", check: fileName("appendfilename", "filename"), at: func(v *Values) *string { return &v.AppendFilename }}, flags: Immutable},
+		{Name: "appenddirname", kind: text{def: "appendonlydir", check: fileName("appenddirname", "dirname"), at: func(v *Values) *string { return &v.AppendDirname }}, flags: Immutable},
+		{Name: "appendfsync", kind: enum[aof.Policy]{def: aof.EverySec, names: []string{"everysec", "always", "no"}, at: func(v *Values) *aof.Policy { return &v.AppendFsync }}},
+		{Name: "no-appendfsync-on-rewrite", kind: boolean{at: func(v *Values) *bool { return &v.NoFsyncOnRewrite }}},
+		{Name: "auto-aof-rewrite-percentage", kind: integer{def: 100, max: maxInt32, at: func(v *Values) *int64 { return &v.RewritePercentage }}},
+		{Name: "auto-aof-rewrite-min-size", kind: memory{def: 64 << 20, at: func(v *Values) *int64 { return &v.RewriteMinBytes }}},
+		{Name: "aof-load-truncated", kind: boolean{def: true, at: func(v *Values) *bool { return &v.LoadTruncated }}},
+		{Name: "aof-use-rdb-preamble", kind: boolean{def: true, at: func(v *Values) *bool { return &v.UseRDBPreamble }}},
+		{Name: "aof-timestamp-enabled", kind: boolean{at: func(v *Values) *bool { return &v.AOFTimestamps }}},
+		{Name: "aof-rewrite-incremental-fsync", kind: boolean{def: true}, status: Accepted, note: "bases are written in bounded steps"},
+		{Name: "loading-process-events-interval-bytes", kind: memory{def: 2 << 20, min: 1 << 10, max: maxInt32}, flags: Hidden, status: Accepted, note: "loading does not block the event loops"},
+		{Name: "aof-disable-auto-gc", kind: boolean{}, status: Accepted, note: "it is for Redis's own tests"},
+
+		// Security.
+		{Name: "requirepass", kind: text{check: passwordLength, at: func(v *Values) *string { return &v.RequirePass }}, flags: Sensitive},
+		{Name: "rename-command", kind: renamings{}, flags: FileOnly},
+		{Name: "enable-debug-command", kind: enum[Protection]{def: ProtectedNo, names: protections, at: func(v *Values) *Protection { return &v.EnableDebugCommand }}, flags: Immutable},
+		{Name: "enable-protected-configs", kind: enum[Protection]{def: ProtectedNo, names: protections, at: func(v *Values) *Protection { return &v.EnableProtectedConfig }}, flags: Immutable},
+		{Name: "enable-module-command", kind: enum[Protection]{def: ProtectedNo, names: protections, at: func(v *Values) *Protection { return &v.EnableModuleCommand }}, flags: Immutable, status: Accepted, note: noModules},
+		{Name: "enable-debug-assert", kind: boolean{}, flags: Immutable | Hidden, status: Accepted, note: "it is for Redis's own tests"},
+		{Name: "hide-user-data-from-log", kind: boolean{}, status: Accepted, note: "user data never appear in the log"},
+		{Name: "loadmodule", kind: statement{n: -1}, flags: FileOnly, status: Refused, note: noModules},
+		{Name: "user", kind: statement{n: -1}, flags: FileOnly, status: Refused, note: "there are no ACL users yet; use requirepass"},
+		{Name: "aclfile", kind: text{}, flags: Immutable, status: Refused, note: "there are no ACL users yet; use requirepass"},
+		{Name: "acllog-max-len", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.ACLLogMaxLen }}},
+		{Name: "acl-pubsub-default", kind: enum[uint8]{def: 1, names: []string{"allchannels", "resetchannels"}}, status: Accepted, note: "there are no ACL users yet"},
+
+		// Observation.
+		{Name: "slowlog-log-slower-than", kind: integer{def: 10000, min: -1, max: maxInt64, at: func(v *Values) *int64 { return &v.SlowlogSlowerThanMicros }}},
+		{Name: "slowlog-max-len", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.SlowlogMaxLen }}},
+		{Name: "latency-monitor-threshold", kind: integer{max: maxInt64, at: func(v *Values) *int64 { return &v.LatencyMonitorMillis }}},
+		{Name: "latency-tracking", kind: boolean{def: true, at: func(v *Values) *bool { return &v.LatencyTracking }}},
+		{Name: "latency-tracking-info-percentiles", kind: percentiles{}, flags: Multi},
+		{Name: "notify-keyspace-events", kind: notifications{}},
+		{Name: "watchdog-period", kind: integer{max: maxInt32}, flags: Hidden, status: Accepted, note: "take a profile instead, see pprof-addr"},
+		{Name: "tracking-table-max-keys", kind: integer{def: 1000000, max: maxInt64, at: func(v *Values) *int64 { return &v.TrackingTableMaxKeys }}},
+
+		// Scripts.
+		{Name: "busy-reply-threshold", Alias: "lua-time-limit", kind: integer{def: 5000, max: maxInt64, at: func(v *Values) *int64 { return &v.BusyReplyMillis }}},
+		{Name: "lua-replicate-commands", kind: statement{n: 1}, flags: FileOnly, status: Accepted, note: obsolete},
+
+		// Replication.
+		{Name: "replicaof", Alias: "slaveof", kind: primary{}, flags: Immutable | Multi, status: Refused, note: noReplica},
+		{Name: "masterauth", kind: text{check: passwordLength}, flags: Sensitive, status: Accepted, note: noReplica},
+		{Name: "masteruser", kind: text{}, flags: Sensitive, status: Accepted, note: noReplica},
+		{Name: "replica-serve-stale-data", Alias: "slave-serve-stale-data", kind: boolean{def: true}, status: Accepted, note: noReplica},
+		{Name: "replica-read-only", Alias: "slave-read-only", kind: boolean{def: true}, status: Accepted, note: noReplica},
+		{Name: "replica-lazy-flush", Alias: "slave-lazy-flush", kind: boolean{}, status: Accepted, note: noReplica},
+		{Name: "replica-ignore-maxmemory", Alias: "slave-ignore-maxmemory", kind: boolean{def: true}, status: Accepted, note: noReplica},
+		{Name: "replica-ignore-disk-write-errors", kind: boolean{}, status: Accepted, note: noReplica},
+		{Name: "replica-priority", Alias: "slave-priority", kind: integer{def: 100, max: maxInt32}, status: Accepted, note: noReplica},
+		{Name: "replica-announced", kind: boolean{def: true}, status: Accepted, note: noReplica},
+		{Name: "replica-announce-ip", Alias: "slave-announce-ip", kind: text{check: hostName}, status: Accepted, note: noReplica},
+		{Name: "replica-announce-port", Alias: "slave-announce-port", kind: integer{max: 65535}, status: Accepted, note: noReplica},
+		{Name: "min-replicas-to-write", Alias: "min-slaves-to-write", kind: integer{max: maxInt32}, status: Refused, note: noReplica + ", so that no write could ever succeed"},
+		{Name: "min-replicas-max-lag", Alias: "min-slaves-max-lag", kind: integer{def: 10, max: maxInt32}, status: Accepted, note: noReplica},
+		{Name: "repl-diskless-sync", kind: boolean{def: true}, status: Accepted, note: noReplica},
+		{Name: "repl-diskless-sync-delay", kind: integer{def: 5, max: maxInt32}, status: Accepted, note: noReplica},
+		{Name: "repl-diskless-sync-max-replicas", kind: integer{max: maxInt32}, status: Accepted, note: noReplica},
+		{Name: "repl-diskless-load", kind: enum[uint8]{names: []string{"disabled", "on-empty-db", "swapdb"}}, status: Accepted, note: noReplica},
+		{Name: "repl-ping-replica-period", Alias: "repl-ping-slave-period", kind: integer{def: 10, min: 1, max: maxInt32}, status: Accepted, note: noReplica},
+		{Name: "repl-timeout", kind: integer{def: 60, min: 1, max: maxInt32}, status: Accepted, note: noReplica},
+		{Name: "repl-disable-tcp-nodelay", kind: boolean{}, status: Accepted, note: noReplica},
+		{Name: "repl-backlog-size", kind: memory{def: 1 << 20, min: 1, clamp: clampBacklog}, status: Accepted, note: noReplica},
+		{Name: "repl-backlog-ttl", kind: integer{def: 3600, max: maxInt64}, status: Accepted, note: noReplica},
+		{Name: "rdb-del-sync-files", kind: boolean{}, status: Accepted, note: noReplica},
+		{Name: "propagation-error-behavior", kind: enum[uint8]{names: []string{"ignore", "panic", "panic-on-replicas"}}, status: Accepted, note: noReplica},
+
+		// TLS.
+		{Name: "tls-port", kind: integer{max: 65535}, status: Refused, note: noTLS},
+		{Name: "tls-cert-file", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-key-file", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-key-file-pass", kind: text{}, flags: Sensitive, status: Accepted, note: noTLS},
+		{Name: "tls-client-cert-file", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-client-key-file", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-client-key-file-pass", kind: text{}, flags: Sensitive, status: Accepted, note: noTLS},
+		{Name: "tls-dh-params-file", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-ca-cert-file", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-ca-cert-dir", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-protocols", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-ciphers", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-ciphersuites", kind: text{}, status: Accepted, note: noTLS},
+		{Name: "tls-auth-clients", kind: enum[uint8]{def: 1, names: []string{"no", "yes", "optional"}}, status: Accepted, note: noTLS},
+		{Name: "tls-replication", kind: boolean{}, status: Refused, note: noTLS},
+		{Name: "tls-cluster", kind: boolean{}, status: Accepted, note: noTLS},
+		{Name: "tls-prefer-server-ciphers", kind: boolean{}, status: Accepted, note: noTLS},
+		{Name: "tls-session-caching", kind: boolean{def: true}, status: Accepted, note: noTLS},
+		{Name: "tls-session-cache-size", kind: integer{def: 20 * 1024, max: maxInt32}, status: Accepted, note: noTLS},
+		{Name: "tls-session-cache-timeout", kind: integer{def: 300, max: maxInt32}, status: Accepted, note: noTLS},
+
+		// Cluster.
+		{Name: "cluster-enabled", kind: boolean{}, flags: Immutable, status: Refused, note: noCluster},
+		{Name: "cluster-config-file", kind: text{def: "nodes.conf"}, flags: Immutable, status: Accepted, note: noCluster},
+		{Name: "cluster-node-timeout", kind: integer{def: 15000, max: maxInt64}, status: Accepted, note: noCluster},
+		{Name: "cluster-port", kind: integer{max: 65535}, flags: Immutable, status: Accepted, note: noCluster},
+		{Name: "cluster-announce-ip", kind: text{}, status: Accepted, note: noCluster},
+		{Name: "cluster-announce-hostname", kind: text{check: hostName}, status: Accepted, note: noCluster},
+		{Name: "cluster-announce-human-nodename", kind: text{check: hostName}, status: Accepted, note: noCluster},
+		{Name: "cluster-announce-port", kind: integer{max: 65535}, status: Accepted, note: noCluster},
+		{Name: "cluster-announce-bus-port", kind: integer{max: 65535}, status: Accepted, note: noCluster},
+		{Name: "cluster-announce-tls-port", kind: integer{max: 65535}, status: Accepted, note: noCluster},
+		{Name: "cluster-preferred-endpoint-type", kind: enum[uint8]{names: []string{"ip", "hostname", "unknown-endpoint"}}, status: Accepted, note: noCluster},
+		{Name: "cluster-replica-validity-factor", Alias: "cluster-slave-validity-factor", kind: integer{def: 10, max: maxInt32}, status: Accepted, note: noCluster},
+		{Name: "cluster-migration-barrier", kind: integer{def: 1, max: maxInt32}, status: Accepted, note: noCluster},
+		{Name: "cluster-allow-replica-migration", kind: boolean{def: true}, status: Accepted, note: noCluster},
+		{Name: "cluster-require-full-coverage", kind: boolean{def: true}, status: Accepted, note: noCluster},
+		{Name: "cluster-replica-no-failover", Alias: "cluster-slave-no-failover", kind: boolean{}, status: Accepted, note: noCluster},
+		{Name: "cluster-allow-reads-when-down", kind: boolean{}, status: Accepted, note: noCluster},
+		{Name: "cluster-allow-pubsubshard-when-down", kind: boolean{def: true}, status: Accepted, note: noCluster},
+		{Name: "cluster-ping-interval", kind: integer{max: maxInt64}, flags: Hidden, status: Accepted, note: noCluster},
+		{Name: "cluster-link-sendbuf-limit", kind: memory{}, status: Accepted, note: noCluster},
+		{Name: "sentinel", kind: statement{n: -1}, flags: FileOnly, status: Refused, note: "this is not a Sentinel; Redis's own Sentinel can watch it"},
+
+		// Tidemark's own.
+		{Name: "pprof-addr", kind: text{at: func(v *Values) *string { return &v.PprofAddr }}, flags: Immutable},
+		{Name: "shards", kind: integer{max: 1 << 12, at: func(v *Values) *int64 { return &v.Shards }}, flags: Immutable},
+		{Name: "ring-size", kind: memory{def: 1 << 20, min: 64 << 10, max: 1 << 30, check: powerOfTwo, at: func(v *Values) *int64 { return &v.RingBytes }}, flags: Immutable},
+		{Name: "aof-segment-size", kind: memory{def: 64 << 20, min: 1 << 20, max: 16 << 30, at: func(v *Values) *int64 { return &v.SegmentBytes }}, flags: Immutable},
+		{Name: "aof-map-threshold", kind: memory{def: 64 << 10, max: 1 << 30, at: func(v *Values) *int64 { return &v.MapThresholdBytes }}, flags: Immutable},
+	}
+}
+
+// clampHZ keeps what Redis keeps of an hz that it accepts.
+func clampHZ(n int64) int64 { return min(max(n, 1), 500) }
+
+// clampBacklog is Redis's least backlog.
+func clampBacklog(n int64) int64 { return max(n, 16<<10) }
