@@ -19,6 +19,17 @@ func (c *Ctx) Find(k *Key) keyspace.Ref {
 	return r
 }
 
+// FindUntouched is Find without noting the access (EXISTS, TYPE, TTL, OBJECT).
+func (c *Ctx) FindUntouched(k *Key) keyspace.Ref {
+	r := c.Peek(k)
+	if r == 0 {
+		c.counts.misses++
+	} else {
+		c.counts.hits++
+	}
+	return r
+}
+
 // FindForWrite is Find for commands that go on to change the key: neither hit nor miss is counted.
 func (c *Ctx) FindForWrite(k *Key) keyspace.Ref {
 	r := c.Peek(k)
@@ -28,7 +39,7 @@ func (c *Ctx) FindForWrite(k *Key) keyspace.Ref {
 	return r
 }
 
-// Peek is Find without statistics and without noting the access (TYPE, TTL, OBJECT).
+// Peek is Find without statistics and without noting the access.
 func (c *Ctx) Peek(k *Key) keyspace.Ref {
 	if c.gating {
 		c.sawSlot(k)
@@ -41,6 +52,15 @@ func (c *Ctx) Peek(k *Key) keyspace.Ref {
 		c.expire(k, r)
 		return 0
 	}
+	return r
+}
+
+// PeekIn is Peek in another database than the present one (MOVE, COPY).
+func (c *Ctx) PeekIn(db int, k *Key) keyspace.Ref {
+	was := c.DB
+	c.DB = db
+	r := c.Peek(k)
+	c.DB = was
 	return r
 }
 
@@ -83,6 +103,13 @@ func (c *Ctx) ChangedIn(db int, k *Key) {
 	c.DB = db
 	c.Changed(k)
 	c.DB = was
+}
+
+// AlsoChangedIn reports a further key that the change just reported by Changed concerned (RENAME, MOVE): it is one
+// change all the same.
+func (c *Ctx) AlsoChangedIn(db int, k *Key) {
+	c.ChangedIn(db, k)
+	c.changes--
 }
 
 // ChangedAll reports n changes to the whole keyspace (FLUSHALL, SWAPDB). Watchers are told by Store.TouchDB, before.

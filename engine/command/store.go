@@ -35,6 +35,17 @@ type Store struct {
 type StoreStats struct {
 	Hits, Misses, ExpiredKeys, EvictedKeys, Commands, LazyFreed atomic.Int64
 	Dirty                                                       atomic.Int64 // changes since the last save
+	PeakMemory                                                  atomic.Int64 // bytes; NotePeak raises it
+}
+
+// NotePeak raises PeakMemory to the bytes in use now, if they are more, and returns it.
+func (s *StoreStats) NotePeak(used int64) int64 {
+	for {
+		peak := s.PeakMemory.Load()
+		if used <= peak || s.PeakMemory.CompareAndSwap(peak, used) {
+			return max(used, peak)
+		}
+	}
 }
 
 // recentSlots is the size of a shard's table of recent writes (design D5). Two keys that share a slot only make a
