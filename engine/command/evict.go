@@ -1,9 +1,20 @@
 package command
 
+import "tidemark/engine/keyspace"
+
+// Eviction is what became of an attempt to evict.
+type Eviction uint8
+
+const (
+	Evicted     Eviction = iota
+	NotEvicted           // the key is gone, or is to stay
+	EvictNoRoom          // the log has no room: nothing can be removed for now
+)
+
 // Evict removes a key to make room under maxmemory, and logs that as the DEL or, with lazy (lazyfree-lazy-eviction), the UNLINK of
-// it. It locks the key's shard itself: no command may be running on this Ctx. freed is about how many bytes the
-// entry accounted for; ok is false when the key is gone, or when the log has no room.
-func (c *Ctx) Evict(db int, name []byte, lazy bool) (freed int64, ok bool) {
+// it. It locks the key's shard itself: no command may be running on this Ctx. still is asked under the lock whether
+// the entry is to go. freed is about how many bytes the entry accounted for.
+func (c *Ctx) Evict(db int, name []byte, lazy bool, still func(*keyspace.Shard, keyspace.Ref) bool) (freed int64, done Eviction) {
 	c.begin()
 	k := c.Store.MakeKey(name)
 	k.Shard.Lock()
@@ -11,11 +22,11 @@ func (c *Ctx) Evict(db int, name []byte, lazy bool) (freed int64, ok bool) {
 	c.home = k.Shard.Index()
 	c.snapshotLog()
 	if c.log != nil && !c.log.Room(c.home) {
-		return 0, false
+		return 0, EvictNoRoom
 	}
 	r := k.Shard.Find(db, k.Hash, name)
-	if r == 0 {
-		return 0, false
+	if r == 0 || !still(k.Shard, r) {
+		return 0, NotEvicted
 	}
 	was := c.DB
 	c.DB = db
@@ -25,12 +36,12 @@ func (c *Ctx) Evict(db int, name []byte, lazy bool) (freed int64, ok bool) {
 	} else {
 		c.Effect(delWord, name)
 	}
-	c.changes = 0
 	k.Shard.Delete(db, k.Hash, r)
+	c.changes = 0
 	c.Changed(&k)
 	c.total = c.changes
 	c.finish()
 	c.DB = was
 	c.Store.Stats.EvictedKeys.Add(1)
-	return freed, true
+	return freed, Evicted
 }

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"fmt"
+	"math/bits"
 	"unsafe"
 
 	"tidemark/engine/keyspace/arena"
@@ -471,6 +472,16 @@ func (s *Shard) Random(db int, rnd func() uint64) Ref {
 		return t.random(rnd)
 	}
 	return 0
+}
+
+// RandomVolatile is Random among the entries with an expiry, exactly uniform.
+func (s *Shard) RandomVolatile(db int, rnd func() uint64) Ref {
+	t := s.tables[db]
+	if t == nil || t.index.n == 0 {
+		return 0
+	}
+	i, _ := bits.Mul64(rnd(), uint64(t.index.n))
+	return t.item(int(i)).r
 }
 
 // expiryChanged keeps due and next right after a change of the index of db's table.
