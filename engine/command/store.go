@@ -20,6 +20,8 @@ type Store struct {
 	LFULogFactor, LFUDecayMinutes atomic.Int64
 	// LazyExpire logs expired keys as UNLINK rather than DEL (lazyfree-lazy-expire).
 	LazyExpire atomic.Bool
+	// MaxBulkBytes is proto-max-bulk-len: no command makes a string longer than that.
+	MaxBulkBytes atomic.Int64
 	// NoActiveExpire stops active expiry (DEBUG SET-ACTIVE-EXPIRE 0).
 	NoActiveExpire atomic.Bool
 
@@ -77,6 +79,7 @@ type Watcher struct{ Dirty atomic.Bool }
 func NewStore(ks *keyspace.Keyspace) *Store {
 	st := &Store{KS: ks, rules: make([]shardRules, ks.NumShards())}
 	st.NextExpiry.Store(1<<63 - 1)
+	st.MaxBulkBytes.Store(DefaultMaxBulkBytes)
 	st.LFULogFactor.Store(10)
 	st.LFUDecayMinutes.Store(1)
 	return st

@@ -1,0 +1,74 @@
+package command
+
+import "tidemark/engine/keyspace"
+
+// DefaultMaxBulkBytes is proto-max-bulk-len's default, 512 MiB.
+const DefaultMaxBulkBytes = 512 << 20
+
+// embStrMax is the longest value OBJECT ENCODING calls embstr.
+const embStrMax = 44
+
+// StringEncoding is the encoding of a value that was stored whole: int for the canonical text of an int64, embstr up
+// to 44 bytes, raw beyond. What was edited in place is Raw whatever it looks like; keyspace.Shard.Resize sees to that.
+func StringEncoding(v []byte) keyspace.Encoding {
+	if len(v) <= 20 {
+		if len(v) != 0 && (v[0] == '-' || v[0]-'0' <= 9) {
+			if _, ok := ParseInt(v); ok {
+				return keyspace.Int
+			}
+		}
+		return keyspace.EmbStr
+	}
+	if len(v) <= embStrMax {
+		return keyspace.EmbStr
+	}
+	return keyspace.Raw
+}
+
+// Overwrite stores a string under k, whatever stood there, and reports the change. An entry that had outlived
+// its expiry needs no DEL of its own in the log: the write replaces it wherever it is replayed.
+func (c *Ctx) Overwrite(k *Key, val []byte, enc keyspace.Encoding, expireAt int64) {
+	var r keyspace.Ref
+	if c.Store.LFU.Load() {
+		r = c.FindForWrite(k) // the counter survives
+	} else {
+		r = k.Shard.Find(c.DB, k.Hash, k.Name)
+	}
+	c.Replace(k, r, val, enc, expireAt)
+}
+
+// Replace is Overwrite for an entry that a Find gave (0: there is none). val may be a view of k's shard.
+func (c *Ctx) Replace(k *Key, r keyspace.Ref, val []byte, enc keyspace.Encoding, expireAt int64) {
+	access := c.AccessClock()
+	if r != 0 && c.Store.LFU.Load() {
+		access = k.Shard.Access(r)
+	}
+	k.Shard.PutString(c.DB, k.Hash, r, k.Name, val, enc, expireAt, access)
+	c.Changed(k)
+}
+
+// Past reports whether an expiry the command itself carries has gone by already. While effects are replayed none has: the
+// log says when the key went.
+func (c *Ctx) Past(at int64) bool {
+	return at <= c.Now && !c.Replay && !c.Store.Loading.Load()
+}
+
+// RemovePast removes a key because the command gave it an expiry that has gone by; the log gets a DEL (UNLINK with
+// lazyfree-lazy-expire) in place of the request. r may be 0.
+func (c *Ctx) RemovePast(k *Key, r keyspace.Ref) {
+	if r != 0 {
+		k.Shard.Delete(c.DB, k.Hash, r)
+	}
+	c.effectExpired(k)
+	c.Changed(k)
+}
+
+// FitsBulk reports whether a string of n bytes may come to be; if not, the error has been replied. What the log says is
+// not judged: it was allowed when it happened.
+func (c *Ctx) FitsBulk(n int64) bool {
+	if n <= c.Store.MaxBulkBytes.Load() || c.Replay {
+		return true
+	}
+	c.W.Error(ErrStringSize)
+	return false
+}
