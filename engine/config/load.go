@@ -218,3 +218,11 @@ func (l *loader) include(at Position, pattern string, depth int) error {
 	}
 	return nil
 }
+
+// String names the place: "redis.conf:12", or the option on the command line.
+func (p Position) String() string {
+	if p.Source == commandLine {
+		return p.Source
+	}
+	return fmt.Sprintf("%s:%d", p.Source, p.Line)
+}
