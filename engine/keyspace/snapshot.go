@@ -21,6 +21,7 @@ type Encoder func(dst []byte, db int, s *Shard, r Ref) []byte
 type Snapshot struct {
 	ks      *Keyspace
 	enc     Encoder
+	sel     func(dst []byte, db int) []byte
 	epoch   uint64
 	shards  []shardSnap
 	counts  [][2]int
@@ -32,6 +33,7 @@ type shardSnap struct {
 	sn     *Snapshot
 	tables []*tableSnap
 	pre    []byte
+	preDB  int // database of the latest pre-image in pre, -1 if there is none
 	done   bool
 }
 
@@ -60,7 +62,7 @@ func (ks *Keyspace) BeginSnapshot(enc Encoder) *Snapshot {
 	sn.left.Store(int64(len(ks.shards)))
 	for i := range ks.shards {
 		s, ss := &ks.shards[i], &sn.shards[i]
-		ss.sn = sn
+		ss.sn, ss.preDB = sn, -1
 		for db, t := range s.tables {
 			if t == nil || t.n == 0 {
 				continue
@@ -74,6 +76,11 @@ func (ks *Keyspace) BeginSnapshot(enc Encoder) *Snapshot {
 	}
 	return sn
 }
+
+// SelectWith sets what Step's output says in front of each run of entries of one database (for RDB: SELECTDB). Entries of
+// different databases, shards and pre-images interleave, so every output of Step begins with it. To be called before the shards
+// are unlocked after BeginSnapshot.
+func (sn *Snapshot) SelectWith(f func(dst []byte, db int) []byte) { sn.sel = f }
 
 // birthEpoch returns the mark of an entry about to be born.
 func (s *Shard) birthEpoch(t *table, h uint64) uint64 {
@@ -97,6 +104,10 @@ func (s *Shard) preImage(t *table, h uint64, r Ref) {
 		return
 	}
 	before := len(s.snap.pre)
+	if sn.sel != nil && s.snap.preDB != t.snap.db {
+		s.snap.preDB = t.snap.db
+		s.snap.pre = sn.sel(s.snap.pre, t.snap.db)
+	}
 	s.snap.pre = sn.enc(s.snap.pre, t.snap.db, s, r)
 	sn.pending.Add(int64(len(s.snap.pre) - before))
 	*w = *w&^epochMask | sn.epoch<<epochShift
@@ -114,7 +125,7 @@ func (sn *Snapshot) Step(i int, dst []byte) (out []byte, done bool) {
 	if n := len(ss.pre); n > 0 {
 		dst = append(dst, ss.pre...)
 		sn.pending.Add(-int64(n))
-		ss.pre = ss.pre[:0]
+		ss.pre, ss.preDB = ss.pre[:0], -1
 		if cap(ss.pre) > 1<<20 {
 			ss.pre = nil
 		}
@@ -136,7 +147,7 @@ func (ss *shardSnap) finish(s *Shard) {
 
 // walk goes on by a step's worth. Without an encoder it only takes marks off.
 func (ss *shardSnap) walk(s *Shard, dst []byte, enc Encoder) []byte {
-	budget, limit := stepEntries, len(dst)+stepBytes
+	budget, limit, selected := stepEntries, len(dst)+stepBytes, -1
 	for buckets := stepBuckets; buckets > 0 && budget > 0 && len(dst) < limit && len(ss.tables) > 0; buckets-- {
 		ts := ss.tables[len(ss.tables)-1]
 		t := ts.t
@@ -162,6 +173,10 @@ func (ss *shardSnap) walk(s *Shard, dst []byte, enc Encoder) []byte {
 				*w &^= epochMask
 			}
 			if mark != ss.sn.epoch && enc != nil {
+				if ss.sn.sel != nil && selected != ts.db {
+					selected = ts.db
+					dst = ss.sn.sel(dst, ts.db)
+				}
 				dst = enc(dst, ts.db, s, r)
 			}
 		})
