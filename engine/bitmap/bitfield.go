@@ -277,6 +277,10 @@ func (f *field) fit(base, by int64, mode overflow) (n int64, ok bool) {
 	case f.signed:
 		high >>= 64 - f.width
 		low = -high - 1
+		if by == 0 && base < 0 && high-base < 0 && f.width < 64 {
+			// SET of a number so small that its distance to the largest is no int64: Redis saturates at the wrong end.
+			return f.out(base, high, mode)
+		}
 	default:
 		high >>= 63 - f.width
 		if by == 0 && base < 0 {

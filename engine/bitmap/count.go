@@ -79,15 +79,15 @@ func bitcount(c *command.Ctx) {
 	if !ok {
 		return
 	}
+	if start < 0 && end < 0 && start > end { // before the unit is looked at, as in Redis 7.0
+		c.W.Int(0)
+		return
+	}
 	bits := false
 	if len(c.Args) == 5 {
 		if bits, ok = bitUnit(c, c.Args[4]); !ok {
 			return
 		}
-	}
-	if start < 0 && end < 0 && start > end {
-		c.W.Int(0)
-		return
 	}
 	start, end = clampRange(start, end, len(v), bits)
 	if start > end {

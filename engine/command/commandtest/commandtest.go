@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -244,4 +245,29 @@ func brief(s string) string {
 		s = s[:300] + "..."
 	}
 	return strconv.Quote(s)
+}
+
+// CompareRandom runs n requests that gen makes up on a Runner and on a redis-server, and reports the first replies that
+// differ. The seed is part of the report. Errors of both sides must agree to the letter, too.
+func CompareRandom(t *testing.T, n int, families [][]*command.Descriptor, gen func(rnd *rand.Rand) []string) {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	ours, theirs := New(t, families...), StartRedis(t)
+	bad := 0
+	for i := range n {
+		words := gen(rnd)
+		args := make([][]byte, len(words))
+		for j, w := range words {
+			args[j] = []byte(w)
+		}
+		want := theirs.Do(args)
+		ours.C.Now = time.Now().UnixMilli()
+		if got := ours.DoArgs(args); got != want {
+			t.Errorf("seed %d, request %d: %q\n got %s\nwant %s", seed, i, words, brief(got), brief(want))
+			if bad++; bad == 5 {
+				return
+			}
+		}
+	}
 }
