@@ -112,10 +112,11 @@ func (c *Ctx) AlsoChangedIn(db int, k *Key) {
 	c.changes--
 }
 
-// ChangedAll reports n changes to the whole keyspace (FLUSHALL, SWAPDB). Watchers are told by Store.TouchDB, before.
+// ChangedAll reports n changes to the whole keyspace (FLUSHALL, SWAPDB). Watchers are told by Store.TouchDB, before. The
+// command is logged even when n is 0.
 func (c *Ctx) ChangedAll(n int64) {
 	c.changes += n
-	c.allChange = true
+	c.allChange, c.logAnyway = true, true
 }
 
 // Effect gives what the log shall hold instead of the request: a command that reproduces the change exactly, whenever it is

@@ -35,14 +35,15 @@ type Ctx struct {
 	// Wrote is the log offset of the end of the last effect; the caller takes it (WAITAOF). 0: none.
 	Wrote int64
 
-	log     *aof.Log
-	gating  bool
-	synced  int64
-	locked  [maxShards / 64]uint64
-	home    int  // the lowest locked shard, whose ring takes the effects
-	block   bool // within Atomically
-	changes int64
-	total   int64 // changes of the whole block
+	log       *aof.Log
+	gating    bool
+	synced    int64
+	locked    [maxShards / 64]uint64
+	home      int  // the lowest locked shard, whose ring takes the effects
+	block     bool // within Atomically
+	changes   int64
+	total     int64 // changes of the whole block
+	logAnyway bool  // the present command is logged though nothing changed
 
 	eff       []byte // effects so far, as they will stand in the log
 	effCount  int
@@ -277,12 +278,12 @@ func (c *Ctx) enter() bool {
 
 // call runs the handler and settles how its changes stand in the log.
 func (c *Ctx) call() {
-	c.changes, c.cmdEffect = 0, false
+	c.changes, c.cmdEffect, c.logAnyway = 0, false, false
 	t := c.counts.start(c.Cmd)
 	c.Cmd.Handler(c)
 	c.counts.stop(c.Cmd, t)
 	c.total += c.changes
-	if c.changes == 0 || c.log == nil || c.cmdEffect || c.Cmd.Log != LogRequest {
+	if c.changes == 0 && !c.logAnyway || c.log == nil || c.cmdEffect || c.Cmd.Log != LogRequest {
 		return
 	}
 	if !c.block && c.effCount == 0 {

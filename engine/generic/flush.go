@@ -95,8 +95,7 @@ func flush(c *command.Ctx, from, to int) {
 	if async {
 		c.Store.Stats.LazyFreed.Add(n)
 	}
-	// At least one: it stands in the log even when nothing was there to remove.
-	c.ChangedAll(max(n, 1))
+	c.ChangedAll(n)
 	c.W.OK()
 }
 

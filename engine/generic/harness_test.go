@@ -10,12 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"tidemark/aof"
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
 	"tidemark/netio/resp"
@@ -92,8 +94,9 @@ func (e *engine) run(args [][]byte) []byte {
 		if c.Now = e.now; c.Now == 0 {
 			c.Now = time.Now().UnixMilli()
 		}
-		if !c.Run() {
-			e.t.Fatalf("%q: no room in the log", args)
+		for !c.Run() {
+			c.Store.Log().Commit(aof.GoalAppend)
+			runtime.Gosched()
 		}
 	}
 	return c.W.B
@@ -150,13 +153,14 @@ type realRedis struct {
 }
 
 // startRedis runs the machine's redis-server on a free port until the test ends.
-func startRedis(t testing.TB) *realRedis {
+func startRedis(t testing.TB, options ...string) *realRedis {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Skip("no redis-server on this machine to compare with")
 	}
 	sock := filepath.Join(t.TempDir(), "s")
-	cmd := exec.Command(path, "--port", "0", "--unixsocket", sock, "--save", "", "--dir", t.TempDir())
+	options = append([]string{"--port", "0", "--unixsocket", sock, "--save", "", "--dir", filepath.Dir(sock)}, options...)
+	cmd := exec.Command(path, options...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -187,8 +191,96 @@ func (s *realRedis) send(args ...string) {
 }
 
 func (s *realRedis) text(args ...string) string {
+	s.t.Helper()
 	s.send(args...)
 	return render(s.t, s.r)
+}
+
+// reply returns an array reply as nested []any of int64 and string.
+func (s *realRedis) reply(args ...string) []any {
+	s.send(args...)
+	return s.value().([]any)
+}
+
+func (s *realRedis) value() any {
+	line, err := s.r.ReadString('\n')
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	n, _ := strconv.ParseInt(strings.TrimSpace(line[1:]), 10, 64)
+	switch line[0] {
+	case ':':
+		return n
+	case '$':
+		b := make([]byte, max(n, 0)+2)
+		if _, err := io.ReadFull(s.r, b); err != nil {
+			s.t.Fatal(err)
+		}
+		return string(b[:n])
+	case '*':
+		el := make([]any, max(n, 0))
+		for i := range el {
+			el[i] = s.value()
+		}
+		return el
+	}
+	return strings.TrimSpace(line[1:])
+}
+
+// pairs makes a map of an array of names and values.
+func pairs(v any) map[string]any {
+	m := map[string]any{}
+	el, _ := v.([]any)
+	for i := 0; i+1 < len(el); i += 2 {
+		m[el[i].(string)] = el[i+1]
+	}
+	return m
+}
+
+// set sorts names, ours or a reply's.
+func set(v any) []string {
+	out := []string{}
+	switch v := v.(type) {
+	case []string:
+		out = append(out, v...)
+	case []any:
+		for _, x := range v {
+			out = append(out, x.(string))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// syntax writes arguments in one line, and theirSyntax those of COMMAND DOCS in the same way.
+func syntax(args []command.Arg) string {
+	var out []string
+	for _, a := range args {
+		spec := ""
+		if a.Type == "key" {
+			spec = fmt.Sprint(a.KeySpec)
+		}
+		flags := set(a.Flags.Names())
+		out = append(out, fmt.Sprintf("%s:%s%s:%s:%s:%s(%s)", a.Name, a.Type, spec, a.Token, a.Since, flags, syntax(a.Args)))
+	}
+	return strings.Join(out, " ")
+}
+
+func theirSyntax(args []any) string {
+	var out []string
+	for _, x := range args {
+		a := pairs(x)
+		text := func(field string) string {
+			if a[field] == nil {
+				return ""
+			}
+			return fmt.Sprint(a[field])
+		}
+		sub, _ := a["arguments"].([]any)
+		out = append(out, fmt.Sprintf("%s:%s%s:%s:%s:%s(%s)", text("name"), text("type"), text("key_spec_index"), text("token"), text("since"),
+			set(a["flags"]), theirSyntax(sub)))
+	}
+	return strings.Join(out, " ")
 }
 
 var record = flag.Bool("record", false, "rewrite the replies in testdata from the machine's redis-server")
