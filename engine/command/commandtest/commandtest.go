@@ -17,6 +17,7 @@ import (
 	"time"
 	"unsafe"
 
+	"tidemark/aof"
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
 )
@@ -26,10 +27,12 @@ type Runner struct {
 	C     *command.Ctx
 	Table *command.Table
 	tb    testing.TB
+	log   *aof.Log // of Logged
+	dir   string
 }
 
 // New returns a Runner; the keyspace goes with the test. A few commands that scripts look around with come
-// along: DEL, EXISTS, PTTL, TTL, TYPE, OBJECT ENCODING, FLUSHALL, and LPUSH, which makes what is no string.
+// along: DEL, EXISTS, PTTL, TTL, TYPE, PEXPIREAT, PERSIST, OBJECT ENCODING, FLUSHALL, and LPUSH, which makes what is no string.
 func New(tb testing.TB, families ...[]*command.Descriptor) *Runner {
 	ks := keyspace.New(keyspace.Options{Shards: 16, Databases: 2})
 	tb.Cleanup(ks.Close)
@@ -120,6 +123,21 @@ func helpers() []*command.Descriptor {
 				n = 1
 			}
 			c.W.Int(n)
+		}),
+		one("pexpireat", func(c *command.Ctx, k *command.Key, r keyspace.Ref) {
+			at, ok := c.Int(2)
+			if ok && r != 0 {
+				k.Shard.SetExpire(c.DB, k.Hash, r, at)
+				c.Changed(k)
+			}
+			c.W.OK()
+		}),
+		one("persist", func(c *command.Ctx, k *command.Key, r keyspace.Ref) {
+			if r != 0 {
+				k.Shard.SetExpire(c.DB, k.Hash, r, keyspace.NoExpire)
+				c.Changed(k)
+			}
+			c.W.OK()
 		}),
 		one("ttl", ttl(1000)),
 		one("pttl", ttl(1)),

@@ -1,0 +1,137 @@
+package commandtest
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tidemark/aof"
+	"tidemark/engine/command"
+	"tidemark/engine/keyspace"
+)
+
+func openLog(tb testing.TB, dir string, rep aof.Replayer) *aof.Log {
+	tb.Helper()
+	l, _, err := aof.Open(aof.Options{Dir: dir, Shards: 16, SegmentBytes: 1 << 20, Policy: aof.No}, rep)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return l
+}
+
+// Logged returns a Runner whose effects go to a log.
+func Logged(tb testing.TB, families ...[]*command.Descriptor) *Runner {
+	r := New(tb, families...)
+	r.dir = tb.TempDir()
+	r.log = openLog(tb, r.dir, &replayer{r: r})
+	r.C.Store.KS.LockAll()
+	r.C.Store.SetLog(r.log)
+	r.C.Store.KS.UnlockAll()
+	tb.Cleanup(func() { r.closeLog() })
+	return r
+}
+
+func (r *Runner) closeLog() {
+	if r.log != nil {
+		if err := r.log.Close(); err != nil {
+			r.tb.Error(err)
+		}
+		r.log = nil
+	}
+}
+
+// Recover closes the log of a Logged runner and replays it into a new one. effects are the commands the log holds, a line
+// each, SELECT left out. The new runner's clock stands at now.
+func (r *Runner) Recover(now int64, families ...[]*command.Descriptor) (again *Runner, effects []string) {
+	r.tb.Helper()
+	r.closeLog()
+	again = New(r.tb, families...)
+	again.C.Now = now
+	again.C.Replay = true
+	rep := &replayer{r: again}
+	l := openLog(r.tb, r.dir, rep)
+	if err := l.Close(); err != nil {
+		r.tb.Fatal(err)
+	}
+	again.C.Replay = false
+	return again, rep.effects
+}
+
+// replayer executes what the log holds.
+type replayer struct {
+	r       *Runner
+	effects []string
+}
+
+func (p *replayer) LoadBase(string) error { return nil }
+
+func (p *replayer) Apply(b []byte, off int64) (int, error) {
+	n := 0
+	for n < len(b) {
+		args, used := request(b[n:])
+		if used == 0 {
+			break
+		}
+		n += used
+		line := string(bytes.Join(args, []byte(" ")))
+		if args[0] = bytes.ToUpper(args[0]); string(args[0]) == "SELECT" {
+			continue
+		}
+		p.effects = append(p.effects, line)
+		if s := string(args[0]); s == "MULTI" || s == "EXEC" {
+			continue
+		}
+		if reply := p.r.DoArgs(args); strings.HasPrefix(reply, "-") {
+			return n, fmt.Errorf("effect %q at %d: %s", line, off+int64(n), reply)
+		}
+	}
+	return n, nil
+}
+
+// request parses one whole request; used is 0 when b does not hold it.
+func request(b []byte) (args [][]byte, used int) {
+	num := func(kind byte) (int, bool) {
+		i := bytes.IndexByte(b[used:], '\n')
+		if i < 2 || b[used] != kind {
+			return 0, false
+		}
+		n, err := strconv.Atoi(string(b[used+1 : used+i-1]))
+		used += i + 1
+		return n, err == nil
+	}
+	n, ok := num('*')
+	for ; ok && n > 0; n-- {
+		var size int
+		if size, ok = num('$'); !ok || used+size+2 > len(b) {
+			return nil, 0
+		}
+		args = append(args, bytes.Clone(b[used:used+size]))
+		used += size + 2
+	}
+	if !ok {
+		return nil, 0
+	}
+	return args, used
+}
+
+// Contents lists every key of the runner's database with its type, encoding, expiry and value.
+func (r *Runner) Contents() map[string]string {
+	out := map[string]string{}
+	for i := range r.C.Store.KS.NumShards() {
+		s := r.C.Store.KS.Shard(i)
+		s.Lock()
+		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+			cursor = s.Scan(r.C.DB, cursor, func(e keyspace.Ref) {
+				v := ""
+				if s.Type(e) == keyspace.String {
+					v = string(s.Value(e))
+				}
+				out[string(s.Key(e))] = fmt.Sprintf("%v %v %d %q", s.Type(e), s.Encoding(e), s.ExpireAt(e), v)
+			})
+		}
+		s.Unlock()
+	}
+	return out
+}
