@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 )
 
 // The crew: which thread runs which loop
@@ -18,7 +17,7 @@ import (
 //	loop's thread   guard 2k → 2k+1    Commit ......................    2k+1 → 2k+2: it still has the loop
 //	standby                                   older than 1 ms: 2k+1 → 2k+2: the standby has it
 //
-// One compare-and-swap decides. The standby appoints the next standby first, then runs
+// One compare-and-swap decides. The standby then appoints the next standby and runs
 // the loop from the top of a turn. The old thread, when Commit returns, finds the swap fail,
 // wakes the loop, so that gates that opened are flushed, and waits in the pool.
 //
@@ -48,14 +47,14 @@ func (s *seat) sleep(nanos int64) {
 		return
 	}
 	futexSleep(&s.word, 0, nanos)
-	atomic.StoreUint32(&s.word, 0)
+	atomic.SwapUint32(&s.word, 0)
 }
 
 // worker is a thread of the crew.
 type worker struct {
 	seat  seat
-	watch bool // set by appoint before rouse: be the standby
-	leave bool
+	watch atomic.Bool // be the standby
+	leave atomic.Bool // end
 }
 
 type crew struct {
@@ -119,13 +118,13 @@ func (k *crew) work(w *worker, l *Loop) {
 				break
 			}
 		}
-		for !w.watch && !w.leave {
+		for !w.watch.Load() && !w.leave.Load() {
 			w.seat.sleep(0)
 		}
-		if w.leave {
+		if w.leave.Load() {
 			break
 		}
-		w.watch = false
+		w.watch.Store(false)
 		if l = k.watch(w); l == nil {
 			break
 		}
@@ -144,7 +143,7 @@ func (k *crew) park(w *worker) bool {
 		return false
 	}
 	if k.standby.Load() == nil {
-		w.watch = true
+		w.watch.Store(true)
 		k.standby.Store(w)
 		k.watching.Store(true)
 		return true
@@ -157,7 +156,7 @@ func (k *crew) park(w *worker) bool {
 }
 
 // appoint finds a standby; with the limit of threads reached there is none
-// until a commit returns.
+// until a commit returns, and commits are handed off.
 func (k *crew) appoint() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -170,7 +169,7 @@ func (k *crew) appoint() {
 	if n := len(k.idle); n > 0 {
 		w := k.idle[n-1]
 		k.idle = k.idle[:n-1]
-		w.watch = true
+		w.watch.Store(true)
 		k.standby.Store(w)
 		w.seat.rouse()
 		return
@@ -180,7 +179,8 @@ func (k *crew) appoint() {
 		return
 	}
 	k.count++
-	w := &worker{watch: true}
+	w := &worker{}
+	w.watch.Store(true)
 	k.standby.Store(w)
 	k.spawn(func() { k.work(w, nil) })
 }
@@ -207,8 +207,6 @@ func (k *crew) watch(w *worker) *Loop {
 				next = min(next, guardNanos-age)
 				continue
 			}
-			// appoint first: from the swap on this thread serves, and the
-			// loop may commit again at once.
 			if l.guard.CompareAndSwap(g, g+1) {
 				k.s.stats.takeovers.Add(1)
 				k.appoint()
@@ -240,12 +238,17 @@ func (k *crew) watch(w *worker) *Loop {
 // commit runs Handler.Commit on the loop's thread. False: the loop has been
 // taken over meanwhile.
 func (k *crew) commit(l *Loop) bool {
+	w := k.standby.Load()
+	if w == nil {
+		// All threads are in slow commits. The committer's thread, which is not one
+		// of them, takes the wish, and the loop goes on.
+		k.handoff()
+		return true
+	}
 	l.commitAt.Store(nanotime())
 	g := l.guard.Add(1)
 	if !k.watching.Load() {
-		if w := k.standby.Load(); w != nil {
-			w.seat.rouse()
-		}
+		w.seat.rouse()
 	}
 	k.s.handler.Commit()
 	return l.guard.CompareAndSwap(g, g+1)
@@ -281,12 +284,13 @@ func (k *crew) commitLoop() {
 		}
 		k.want.Store(1)
 		k.s.handler.Commit()
-		again := !k.want.CompareAndSwap(1, 0)
+		k.want.CompareAndSwap(1, 0)
 		for _, l := range k.s.loops {
-			l.Wake()
-		}
-		if again {
-			continue
+			// A loop that gates a reply at this moment looks at the
+			// watermark once more before it sleeps.
+			if l.gatedLen.Load() > 0 {
+				l.Wake()
+			}
 		}
 	}
 }
@@ -296,7 +300,7 @@ func (k *crew) end() {
 	k.stop.Store(true)
 	k.mu.Lock()
 	for _, w := range k.idle {
-		w.leave = true
+		w.leave.Store(true)
 		w.seat.rouse()
 	}
 	k.idle = nil
@@ -307,6 +311,3 @@ func (k *crew) end() {
 	k.committer.rouse()
 	k.wg.Wait()
 }
-
-// The kernel wants the futex word aligned to four bytes.
-var _ [0]struct{} = [unsafe.Offsetof(seat{}.word) % 4]struct{}{}

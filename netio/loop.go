@@ -63,8 +63,8 @@ type Loop struct {
 	conns     int
 	nextTag   uint32
 	ready     []*Conn // have more to do in the next turn
-	readyNow  []*Conn
 	dirty     []*Conn // have output to write at the end of the turn
+	dirtyNow  []*Conn
 	gated     []*Conn // have output that waits for a gate
 	gatedNew  bool
 	lastMark  int64
@@ -75,11 +75,18 @@ type Loop struct {
 	acceptors map[int]*listener
 	turnIn    int64
 	turnOut   int64
+	blocked   int64 // time spent blocked in this window of balance.go
+	window    int64 // when it began
+	hot, cool int   // windows in a row that were full, or nearly empty
+	cpus      cpuTimes
 	idleAt    int64 // when connections are next looked at for the idle timeout
 	stopAt    int64 // shutting down: when unsent output is given up; 0: not
 	stopped   bool
 
 	bytesIn, bytesOut, longest atomic.Int64
+	gatedLen                   atomic.Int32 // len(gated), for the committer
+	load                       atomic.Int32 // share of the latest window spent working, 1/1000
+	loadAt                     atomic.Int64 // when that window ended
 }
 
 func newLoop(s *Server, index int) (*Loop, error) {
@@ -161,10 +168,11 @@ func (l *Loop) run() (lost bool) {
 		l.turnStart = l.mono
 		l.limits = l.srv.limits.Load()
 		l.parser.MaxBulk = l.limits.MaxBulkBytes
+		// Those left over from the turn before come first.
+		l.runReady()
 		for i := range l.events[:n] {
 			l.dispatch(&l.events[i])
 		}
-		l.runReady()
 		l.runSignals()
 		if len(l.timers) > 0 {
 			l.fireTimers(l.mono)
@@ -187,6 +195,9 @@ func (l *Loop) run() (lost bool) {
 			l.srv.crew.handoff()
 		}
 		l.flushGated()
+		if l.mono-l.window >= windowNanos {
+			l.balance()
+		}
 	}
 	return false
 }
@@ -229,7 +240,9 @@ func (l *Loop) wait() int {
 		n = l.poll.wait(l.events, timeout)
 	}
 	l.asleep.Store(false)
+	before := l.mono
 	l.readClock()
+	l.blocked += l.mono - before
 	l.lastYield = l.mono
 	if n > 1 {
 		l.spin++
@@ -246,14 +259,11 @@ func least(a, b int64) int64 {
 
 func (l *Loop) dispatch(ev *event) {
 	fd := int(ev.Fd)
-	if fd == l.event {
-		return
-	}
-	if len(l.acceptors) > 0 {
+	if ev.Pad == 0 {
 		if a := l.acceptors[fd]; a != nil {
 			l.accept(a)
-			return
 		}
+		return // or the eventfd: runSignals follows
 	}
 	if fd >= len(l.slots) {
 		return
@@ -278,25 +288,37 @@ func (l *Loop) dispatch(ev *event) {
 	}
 	if ev.Events&(evRead|evEnd|evBroken) != 0 {
 		c.rd = true
-		if !c.queued {
+		switch {
+		case c.queued:
+		case l.late():
+			l.enqueue(c)
+		default:
 			l.step(c)
 		}
 	}
 }
+
+// turnNanos bounds what a turn serves: those who come later wait for the next,
+// so that replies leave and commits begin.
+const turnNanos = 1_000_000
+
+func (l *Loop) late() bool { return l.mono-l.turnStart > turnNanos }
 
 // runReady gives those a share that were left with work in an earlier turn.
 func (l *Loop) runReady() {
 	if len(l.ready) == 0 {
 		return
 	}
-	l.ready, l.readyNow = l.readyNow[:0], l.ready
-	for i, c := range l.readyNow {
-		l.readyNow[i] = nil
+	n := len(l.ready) // those added meanwhile are for the next turn
+	i := 0
+	for ; i < n && (i == 0 || !l.late()); i++ {
+		c := l.ready[i]
 		c.queued = false
-		if c.loop.Load() == l {
-			l.step(c)
-		}
+		l.step(c)
 	}
+	k := copy(l.ready, l.ready[i:])
+	clear(l.ready[k:])
+	l.ready = l.ready[:k]
 }
 
 func (l *Loop) runSignals() {
@@ -367,7 +389,9 @@ func (l *Loop) tryStop() {
 
 // attach puts a connection on the loop. Loop thread.
 func (l *Loop) attach(c *Conn) error {
-	l.nextTag++
+	if l.nextTag++; l.nextTag == 0 {
+		l.nextTag = 1 // 0 is for descriptors that are no connection
+	}
 	c.tag = l.nextTag
 	for c.fd >= len(l.slots) {
 		l.slots = append(l.slots, make([]*Conn, max(64, len(l.slots)))...)

@@ -61,6 +61,12 @@ type Handler interface {
 	Woken(l *Loop)
 }
 
+// Mover is a Handler that wants to know when a connection changes its loop. Moved
+// runs on the new loop, before anything else there that concerns c.
+type Mover interface {
+	Moved(c *Conn, from *Loop)
+}
+
 // CommitMode is EndTurn's answer.
 type CommitMode uint8
 

@@ -19,6 +19,7 @@ const (
 	keepBufBytes    = 128 << 10 // a larger buffer does not go back to the pool
 	flushEarlyBytes = 256 << 10 // Next writes when this much has gathered
 	retireBytes     = 32 << 10  // unsent output from this length on becomes a chunk
+	writeTurnBytes  = 1 << 20   // a connection's share of one turn
 	maxGates        = 64        // then gates of one connection are merged
 )
 
@@ -67,9 +68,9 @@ func (l *Loop) flushDirty() {
 		return
 	}
 	w, known := int64(0), false
-	// Closing a connection may add to the list.
-	for i := 0; i < len(l.dirty); i++ {
-		c := l.dirty[i]
+	// What is added from here on is for the next turn.
+	l.dirty, l.dirtyNow = l.dirtyNow[:0], l.dirty
+	for _, c := range l.dirtyNow {
 		c.dirty = false
 		if c.stop&stopDead != 0 {
 			continue
@@ -81,14 +82,16 @@ func (l *Loop) flushDirty() {
 			}
 			limit = c.open(w)
 			if len(c.gates) > 0 && !c.gated {
-				c.gated = true
+				c.gated, l.gatedNew = true, true
 				l.gated = append(l.gated, c)
 			}
 		}
 		l.write(c, limit)
 	}
-	clear(l.dirty)
-	l.dirty = l.dirty[:0]
+	clear(l.dirtyNow)
+	if l.gatedNew {
+		l.gatedLen.Store(int32(len(l.gated)))
+	}
 }
 
 // flushGated writes what the watermark has let go since the last time.
@@ -121,6 +124,7 @@ func (l *Loop) flushGated() {
 	}
 	clear(l.gated[len(kept):])
 	l.gated = kept
+	l.gatedLen.Store(int32(len(kept)))
 }
 
 // flushEarly writes in the middle of Serve, so that a deep pipeline does not
@@ -153,7 +157,11 @@ func (c *Conn) retire(least int) {
 // write sends up to the position limit, as far as the socket takes it, and
 // closes the connection if that was what it waited for.
 func (l *Loop) write(c *Conn, limit int64) {
-	for c.sent < limit && !c.wantOut {
+	for budget := writeTurnBytes; c.sent < limit && !c.wantOut; {
+		if budget <= 0 {
+			c.Flush() // the rest in the next turn, after the others
+			break
+		}
 		front := c.W.B
 		if len(c.chunks) > 0 {
 			front = c.chunks[0]
@@ -161,6 +169,9 @@ func (l *Loop) write(c *Conn, limit int64) {
 		b := front[c.off:]
 		if int64(len(b)) > limit-c.sent {
 			b = b[:limit-c.sent]
+		}
+		if len(b) > writeTurnBytes {
+			b = b[:writeTurnBytes]
 		}
 		n, errno := sysWrite(c.fd, b)
 		if errno != 0 {
@@ -174,6 +185,7 @@ func (l *Loop) write(c *Conn, limit int64) {
 				return
 			}
 		}
+		budget -= n
 		c.sent += int64(n)
 		l.turnOut += int64(n)
 		c.off += n

@@ -12,8 +12,7 @@ import (
 const defaultMaxBulk = 512 << 20
 
 // Server is a set of event loops behind listeners. Methods may be called from any
-// goroutine but, as they wait for a loop, not from a handler: Rebind,
-// StopAccepting and Shutdown.
+// goroutine, only Shutdown, which waits for the loops, not from a Handler.
 type Server struct {
 	cfg      Config
 	handler  Handler
@@ -24,12 +23,16 @@ type Server struct {
 	nextID   atomic.Int64
 	stats    counters
 
+	mover  Mover       // the handler, if it is one
+	spread atomic.Bool // more than one loop has connections; see balance.go
+
 	mu        sync.Mutex
 	tcp       []*listener   // guarded by mu
 	unix      *listener     // guarded by mu
 	keepAlive time.Duration // guarded by mu
 	running   bool          // guarded by mu
 	ended     chan *Loop
+	shutdown  sync.Once
 }
 
 // Listen opens the listeners. Nothing is served before Start.
@@ -42,6 +45,7 @@ func Listen(cfg Config, h Handler) (*Server, error) {
 		n = min(n, cfg.MaxLoops)
 	}
 	s := &Server{cfg: cfg, handler: h, keepAlive: cfg.KeepAlive, ended: make(chan *Loop, n)}
+	s.mover, _ = h.(Mover)
 	s.SetLimits(cfg.Limits)
 	var err error
 	if s.tcp, err = listenTCP(cfg.Addrs, cfg.Backlog, cfg.KeepAlive); err != nil {
@@ -75,15 +79,6 @@ func (s *Server) closeUnstarted() {
 	for _, l := range s.loops {
 		l.free()
 	}
-}
-
-// usableCPUs counts the CPUs that the process may run on.
-func usableCPUs() int {
-	var set unix.CPUSet
-	if unix.SchedGetaffinity(0, &set) != nil {
-		return 1
-	}
-	return max(set.Count(), 1)
 }
 
 // Start starts the loops and returns.
@@ -219,8 +214,8 @@ func (s *Server) Loops() []*Loop { return s.loops }
 // NumConns counts open client connections.
 func (s *Server) NumConns() int { return int(s.numConns.Load()) }
 
-// StopAccepting closes the listeners. It returns at once when called on loop
-// 0's own thread (then they close before the turn's end), and otherwise when they are closed.
+// StopAccepting closes the listeners, before loop 0's next turn ends. It does
+// not wait for that.
 func (s *Server) StopAccepting() {
 	s.mu.Lock()
 	ls := s.listeners()
@@ -236,19 +231,21 @@ func (s *Server) StopAccepting() {
 	if len(ls) == 0 {
 		return
 	}
-	done := make(chan struct{})
 	s.loops[0].Post(func(l *Loop) {
 		for _, a := range ls {
 			l.dropListener(a)
 		}
-		close(done)
 	})
-	<-done
 }
 
 // Shutdown closes connections after flushing what can be flushed within d, and
 // ends the loops. It waits for all threads, also for one that is in Handler.Commit.
+// A second call waits for the first.
 func (s *Server) Shutdown(d time.Duration) {
+	s.shutdown.Do(func() { s.end(d) })
+}
+
+func (s *Server) end(d time.Duration) {
 	s.StopAccepting()
 	s.mu.Lock()
 	running := s.running
@@ -293,9 +290,21 @@ func (s *Server) admit(l *Loop, fd int, sa unix.Sockaddr, isUnix bool) {
 	}
 	s.numConns.Add(1)
 	if err := l.attach(c); err != nil {
-		s.logf('#', "Registering client connection: %v", err)
-		s.numConns.Add(-1)
-		s.handler.Close(c, err)
-		closeFD(fd)
+		l.orphan(c, err)
+		return
 	}
+	if s.spread.Load() && c.movable() {
+		if t := s.leastLoaded(); t != l {
+			l.move(c, t)
+		}
+	}
+}
+
+// orphan ends a connection that could not be put on the loop.
+func (l *Loop) orphan(c *Conn, err error) {
+	l.srv.logf('#', "Registering client connection: %v", err)
+	c.stop |= stopDead
+	l.srv.numConns.Add(-1)
+	l.srv.handler.Close(c, err)
+	closeFD(c.fd)
 }
