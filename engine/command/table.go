@@ -135,6 +135,9 @@ func (d *Descriptor) Stats() (calls, nanos, rejected, failed int64) {
 // CountRejected counts a call refused before execution. Any goroutine.
 func (d *Descriptor) CountRejected() { d.stats.rejected.Add(1) }
 
+// CountFailed counts a call that replied an error. Any goroutine.
+func (d *Descriptor) CountFailed() { d.stats.failed.Add(1) }
+
 // ResetStats zeroes the counters (CONFIG RESETSTAT).
 func (d *Descriptor) ResetStats() {
 	d.stats.calls.Store(0)

@@ -166,6 +166,9 @@ func (p EvictionPolicy) String() string { return evictionNames[p] }
 // LFU reports whether access words count frequency under this policy.
 func (p EvictionPolicy) LFU() bool { return p == VolatileLFU || p == AllKeysLFU }
 
+// LRU reports whether the policy goes by the time of the last access.
+func (p EvictionPolicy) LRU() bool { return p == VolatileLRU || p == AllKeysLRU }
+
 // AllKeys reports whether keys without an expiry are candidates too.
 func (p EvictionPolicy) AllKeys() bool { return p >= AllKeysLRU && p <= AllKeysRandom }
 
