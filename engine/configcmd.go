@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"tidemark/aof"
+	"tidemark/engine/command"
+	"tidemark/engine/config"
+	"tidemark/engine/evict"
+)
+
+// applyConfig copies into the server what is read for every command, where it costs an atomic load.
+func (s *Server) applyConfig(v *config.Values) error {
+	s.needAuth.Store(v.RequirePass != "")
+	s.protected.Store(v.ProtectedMode && v.RequirePass == "")
+	s.maxMemory.Store(v.MaxMemoryBytes)
+	st := s.store
+	st.LFU.Store(v.MaxMemoryPolicy.LFU())
+	st.LFULogFactor.Store(v.LFULogFactor)
+	st.LFUDecayMinutes.Store(v.LFUDecayMinutes)
+	st.LazyExpire.Store(v.LazyExpire)
+	st.MaxBulkBytes.Store(v.ProtoMaxBulkBytes)
+	st.SetGating(v.AppendOnly && v.AppendFsync == aof.Always)
+	policy, err := evict.ParsePolicy(v.MaxMemoryPolicy.String())
+	if err != nil {
+		return err
+	}
+	s.evict.SetPolicy(policy)
+	s.evict.SetSamples(int(v.MaxMemorySamples))
+	s.evict.SetLazy(v.LazyEviction)
+	s.log.SetLevel(v.LogLevel)
+	return nil
+}
+
+// watchConfig makes CONFIG SET take effect at once. Directives that are read through Config.Load where they matter need nothing here.
+func (s *Server) watchConfig() {
+	s.cfg.OnResetStat(s.resetStats)
+	// The steps that can fail come first: when one does, nothing else has changed yet.
+	s.cfg.OnChangeOf([]string{"bind", "port"}, func(_, v *config.Values) error {
+		if err := s.net.Rebind(tcpAddrs(v)); err != nil {
+			s.log.Warningf("Listening on other addresses failed: %v", err)
+			return errors.New("Unable to listen on this port. Please check server logs.")
+		}
+		return nil
+	})
+	s.cfg.OnChange("appendonly", func(_, v *config.Values) error {
+		if err := s.switchAppendOnly(v); err != nil {
+			s.log.Warningf("Switching appendonly failed: %v", err)
+			return errors.New("Unable to turn on AOF. Check server logs.")
+		}
+		s.store.SetGating(v.AppendOnly && v.AppendFsync == aof.Always)
+		return nil
+	})
+	s.cfg.OnChange("appendfsync", func(_, v *config.Values) error {
+		s.setPolicy(v)
+		return nil
+	})
+	s.cfg.OnChangeOf([]string{"maxclients", "timeout", "proto-max-bulk-len", "client-query-buffer-limit", "client-output-buffer-limit"},
+		func(_, v *config.Values) error {
+			s.net.SetLimits(limits(v))
+			return nil
+		})
+	s.cfg.OnChange("tcp-keepalive", func(_, v *config.Values) error {
+		s.net.SetKeepAlive(time.Duration(v.TCPKeepAliveSeconds) * time.Second)
+		return nil
+	})
+	s.cfg.OnChangeOf([]string{"auto-aof-rewrite-percentage", "auto-aof-rewrite-min-size"}, func(_, v *config.Values) error {
+		s.rewrite.checkAt.Store(0)
+		return nil
+	})
+	s.cfg.OnChangeOf([]string{"requirepass", "protected-mode", "maxmemory", "maxmemory-policy", "maxmemory-samples",
+		"maxmemory-eviction-tenacity", "lazyfree-lazy-eviction", "lfu-log-factor", "lfu-decay-time", "lazyfree-lazy-expire", "proto-max-bulk-len",
+		"loglevel"},
+		func(_, v *config.Values) error { return s.applyConfig(v) })
+}
+
+// setPolicy changes appendfsync. The log learns of a stricter one before replies begin to wait, so that they wait for something that
+// happens; of a laxer one after they ceased to.
+func (s *Server) setPolicy(v *config.Values) {
+	log := s.store.Log()
+	gate := v.AppendOnly && v.AppendFsync == aof.Always
+	if !gate {
+		s.store.SetGating(false)
+	}
+	if log != nil {
+		log.SetPolicy(v.AppendFsync)
+		if !gate {
+			// Replies that wait already are waiting for a sync that is no longer due by itself.
+			go func() {
+				log.Commit(aof.GoalSync)
+				s.wakeInterested()
+			}()
+		}
+	}
+	s.store.SetGating(gate)
+}
+
+func (s *Server) configCommand() *command.Descriptor {
+	const flags = command.Admin | command.NoScript | command.Loading | command.Stale
+	return &command.Descriptor{
+		Name: "config", Arity: -2, Group: "server", Since: "2.0.0", Complexity: "Depends on subcommand.",
+		Summary: "Commands about the configuration.",
+		Sub: []*command.Descriptor{
+			{
+				Name: "get", Arity: -3, Flags: flags, Handler: s.configGet, Group: "server", Since: "2.0.0",
+				Complexity: "O(N) when N is the number of configuration parameters provided",
+				Summary:    "Returns the values of the directives that match the patterns.",
+				History:    [][2]string{{"7.0.0", "Added the ability to pass multiple pattern parameters in one call"}},
+				Args: []command.Arg{{Name: "parameter", Type: "block", Flags: command.Multiple, Args: []command.Arg{
+					{Name: "parameter", Type: "string"}}}},
+			},
+			{
+				Name: "help", Arity: 2, Flags: command.Loading | command.Stale, Handler: s.help, Group: "server", Since: "5.0.0",
+				Complexity: "O(1)", Summary: "Shows the subcommands.",
+			},
+			{
+				Name: "resetstat", Arity: 2, Flags: flags, Group: "server", Since: "2.0.0", Complexity: "O(1)",
+				Summary: "Sets the counters of INFO back to zero.",
+				Handler: func(c *command.Ctx) { c.Publish(); s.cfg.ResetStat(); c.W.OK() },
+			},
+			{
+				Name: "rewrite", Arity: 2, Flags: flags, Group: "server", Since: "2.8.0", Complexity: "O(1)",
+				Summary: "Writes the configuration in force to the configuration file.", Handler: s.configRewrite,
+			},
+			{
+				Name: "set", Arity: -4, Flags: flags, Handler: s.configSet, Scope: command.ScopeOwn, Group: "server", Since: "2.0.0",
+				Complexity: "O(N) when N is the number of configuration parameters provided",
+				Summary:    "Changes directives while the server runs, all or none.",
+				History:    [][2]string{{"7.0.0", "Added the ability to set multiple parameters in one call."}},
+				Args: []command.Arg{{Name: "parameter_value", Type: "block", Flags: command.Multiple, Args: []command.Arg{
+					{Name: "parameter", Type: "string"}, {Name: "value", Type: "string"}}}},
+				Tips: []string{"request_policy:all_nodes", "response_policy:all_succeeded"},
+			},
+		},
+	}
+}
+
+func (s *Server) configGet(c *command.Ctx) {
+	patterns := make([]string, 0, len(c.Args)-2)
+	for _, a := range c.Args[2:] {
+		patterns = append(patterns, string(a))
+	}
+	list := s.cfg.Get(patterns...)
+	c.W.Map(len(list) / 2)
+	for _, x := range list {
+		c.W.BulkString(x)
+	}
+}
+
+func (s *Server) configRewrite(c *command.Ctx) {
+	if err := s.cfg.Rewrite(); err != nil {
+		s.log.Warningf("CONFIG REWRITE failed: %v", err)
+		c.W.Error(err.Error())
+		return
+	}
+	s.log.Noticef("CONFIG REWRITE executed with success.")
+	c.W.OK()
+}
+
+func (s *Server) configSet(c *command.Ctx) {
+	if len(c.Args)%2 != 0 {
+		c.W.Error(command.WrongArity(c.Cmd))
+		return
+	}
+	pairs := make([]string, 0, len(c.Args)-2)
+	for _, a := range c.Args[2:] {
+		pairs = append(pairs, string(a))
+	}
+	ss := c.Client.(*session)
+	err := s.cfg.Set(pairs, config.Caller{Local: ss.conn.IsLoopback(), Loading: s.store.Loading.Load()})
+	if err != nil {
+		c.W.Error(err.Error())
+		return
+	}
+	c.W.OK()
+}

@@ -1,0 +1,314 @@
+package engine
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"tidemark/engine/command"
+	"tidemark/engine/glob"
+	"tidemark/engine/keyspace"
+	"tidemark/engine/rdb"
+)
+
+const errDebug = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local " +
+	"connection, otherwise you need to set this option in the configuration file, and then restart the server."
+
+// debugSub is one subcommand of DEBUG. COMMAND does not know them, as in Redis: they are no interface to build on.
+type debugSub struct {
+	name     string
+	min, max int // arguments behind the name; max -1: any number
+	usage    string
+	summary  string
+	run      func(s *Server, c *command.Ctx, args [][]byte)
+}
+
+func debugSubs() []debugSub {
+	return []debugSub{
+		{"change-repl-id", 0, 0, "CHANGE-REPL-ID", "Take a new replication id.", (*Server).debugChangeReplID},
+		{"digest", 0, 0, "DIGEST", "Return a digest of the whole dataset.", (*Server).debugDigest},
+		{"digest-value", 0, -1, "DIGEST-VALUE <key> [<key> ...]", "Return a digest of each key's value and expiry.", (*Server).debugDigestValue},
+		{"error", 1, 1, "ERROR <string>", "Reply with this error.", func(_ *Server, c *command.Ctx, a [][]byte) { c.W.Error(string(a[0])) }},
+		{"loadaof", 0, 0, "LOADAOF", "Drop the data and load them again from the AOF.", (*Server).debugLoadAOF},
+		{"log", 1, 1, "LOG <message>", "Write a message to the server's log.", func(s *Server, c *command.Ctx, a [][]byte) {
+			s.log.Warningf("DEBUG LOG: %s", a[0])
+			c.W.OK()
+		}},
+		{"object", 1, 2, "OBJECT <key>", "Describe how a value is held.", (*Server).debugObject},
+		{"panic", 0, 0, "PANIC", "Crash the server.", func(*Server, *command.Ctx, [][]byte) { panic("DEBUG PANIC called at Unix time " + time.Now().String()) }},
+		{"populate", 1, 3, "POPULATE <count> [<prefix>] [<size>]", "Create <count> string keys named key:<num>, or <prefix>:<num>.", (*Server).debugPopulate},
+		{"protocol", 1, 1, "PROTOCOL <type>", "Reply with a test value of the type.", func(_ *Server, c *command.Ctx, a [][]byte) { debugProtocol(c, a[0]) }},
+		{"reload", 0, -1, "RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Save the data to the RDB file and load them again.", (*Server).debugReload},
+		{"set-active-expire", 1, 1, "SET-ACTIVE-EXPIRE <0|1>", "Switch active expiry off or on.", (*Server).debugSetActiveExpire},
+		{"sleep", 1, 1, "SLEEP <seconds>", "Stop the server for so long. Decimals allowed.", (*Server).debugSleep},
+		{"stringmatch-len", 2, 2, "STRINGMATCH-LEN <len> <pattern>", "Match a pattern against <len> letters a.", (*Server).debugStringMatch},
+	}
+}
+
+func (s *Server) debugCommands() []*command.Descriptor {
+	subs := map[string]debugSub{}
+	for _, d := range debugSubs() {
+		subs[d.name] = d
+	}
+	return []*command.Descriptor{{
+		Name: "debug", Arity: -2, Flags: command.Admin | command.NoScript | command.Loading | command.Stale, Scope: command.ScopeOwn,
+		Group: "server", Since: "1.0.0", Complexity: "Depends on subcommand.", DocFlags: []string{"syscmd"},
+		Summary: "Commands for debugging and for tests.",
+		Handler: func(c *command.Ctx) { s.debug(c, subs) },
+	}}
+}
+
+func (s *Server) debug(c *command.Ctx, subs map[string]debugSub) {
+	ss, ok := c.Client.(*session)
+	if !ok || !s.cfg.Load().EnableDebugCommand.Allows(ss.conn.IsLoopback()) {
+		c.W.Error(errDebug)
+		return
+	}
+	name := strings.ToLower(string(c.Args[1]))
+	if name == "help" && len(c.Args) == 2 {
+		lines := []string{"DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"}
+		for _, d := range debugSubs() {
+			lines = append(lines, d.usage, "    "+d.summary)
+		}
+		writeHelp(c, append(lines, "HELP", "    Print this help."))
+		return
+	}
+	d, known := subs[name]
+	args := c.Args[2:]
+	if !known || len(args) < d.min || d.max >= 0 && len(args) > d.max {
+		c.W.Error(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%.128s'. Try DEBUG HELP.", c.Args[1]))
+		return
+	}
+	d.run(s, c, args)
+}
+
+// outsideBlock refuses what takes all the locks itself within EXEC, which holds them.
+func outsideBlock(c *command.Ctx) bool {
+	if c.InBlock() {
+		c.W.Error(errNotInMulti)
+		return false
+	}
+	return true
+}
+
+func (s *Server) debugChangeReplID(c *command.Ctx, _ [][]byte) {
+	s.mu.Lock()
+	s.replID = randomID()
+	s.mu.Unlock()
+	s.log.Noticef("Changing replication ID after receiving change-repl-id")
+	c.W.OK()
+}
+
+func (s *Server) debugLoadAOF(c *command.Ctx, _ [][]byte) {
+	if !outsideBlock(c) {
+		return
+	}
+	if err := s.loadAOF(); err != nil {
+		s.log.Warningf("DEBUG LOADAOF failed: %v", err)
+		c.W.Error("ERR Error trying to load the AOF files, check server logs")
+		return
+	}
+	s.log.Warningf("Append Only File loaded by DEBUG LOADAOF")
+	c.W.OK()
+}
+
+func (s *Server) debugReload(c *command.Ctx, args [][]byte) {
+	save, flush := true, true
+	for _, a := range args {
+		switch {
+		case command.Is(a, "merge"):
+			// Keys that are there already are replaced in any case.
+		case command.Is(a, "noflush"):
+			flush = false
+		case command.Is(a, "nosave"):
+			save = false
+		default:
+			c.W.Error("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+			return
+		}
+	}
+	if !outsideBlock(c) {
+		return
+	}
+	if err := s.reload(save, flush); err != nil {
+		s.log.Warningf("DEBUG RELOAD failed: %v", err)
+		c.W.Error("ERR Error trying to load the RDB dump, check server logs: " + err.Error())
+		return
+	}
+	s.log.Warningf("DB reloaded by DEBUG RELOAD")
+	c.W.OK()
+}
+
+func (s *Server) debugSetActiveExpire(c *command.Ctx, args [][]byte) {
+	off := strings.TrimSpace(string(args[0])) == "0"
+	s.store.NoActiveExpire.Store(off)
+	s.net.Loops()[0].Post(s.armExpiry)
+	c.W.OK()
+}
+
+// debugSleep stops every command, as a hung server would, but for the loops' other work.
+func (s *Server) debugSleep(c *command.Ctx, args [][]byte) {
+	sec, err := strconv.ParseFloat(string(args[0]), 64)
+	if err != nil || sec < 0 || sec > 1e6 {
+		sec = 0
+	}
+	d := time.Duration(sec * float64(time.Second))
+	if c.InBlock() {
+		time.Sleep(d)
+	} else {
+		s.store.KS.LockAll()
+		time.Sleep(d)
+		s.store.KS.UnlockAll()
+	}
+	c.W.OK()
+}
+
+func (s *Server) debugStringMatch(c *command.Ctx, args [][]byte) {
+	n, ok := command.ParseInt(args[0])
+	if !ok || n < 0 || n > 1<<30 {
+		c.W.Error(command.ErrNotInt)
+		return
+	}
+	text := []byte(strings.Repeat("a", int(n)))
+	if glob.Match(args[1], text) {
+		c.W.Int(1)
+	} else {
+		c.W.Int(0)
+	}
+}
+
+// debugObject describes a value. The address is the entry's place in its shard's arena.
+func (s *Server) debugObject(c *command.Ctx, args [][]byte) {
+	if len(args) == 2 && !command.Is(args[1], "fast") {
+		c.W.Error(command.ErrSyntax)
+		return
+	}
+	s.withKey(c, args[0], func(k *command.Key) {
+		r := k.Shard.Find(c.DB, k.Hash, k.Name)
+		if r == 0 || c.Expired(k.Shard, r) {
+			c.W.Error(command.ErrNoSuchKey)
+			return
+		}
+		word := k.Shard.Access(r)
+		size := ""
+		if len(args) == 1 {
+			// DUMP adds a byte for the type, two for the version and eight for the checksum.
+			size = fmt.Sprintf(" serializedlength:%d", len(rdb.AppendDump(nil, k.Shard, r, s.cfg.Load().RDBCompression))-11)
+		}
+		c.W.Simple(fmt.Sprintf("Value at:0x%x refcount:1 encoding:%s%s lru:%d lru_seconds_idle:%d", uint64(r),
+			k.Shard.Encoding(r), size, word, c.IdleSeconds(word)))
+	})
+}
+
+// withKey calls f with the key's shard locked.
+func (s *Server) withKey(c *command.Ctx, name []byte, f func(*command.Key)) {
+	k := s.store.MakeKey(name)
+	if c.InBlock() {
+		f(&k)
+		return
+	}
+	k.Shard.Lock()
+	defer k.Shard.Unlock()
+	f(&k)
+}
+
+// debugPopulate creates the keys that are not there yet. When the ring is full it is tried again later, and passes over what it
+// made before.
+func (s *Server) debugPopulate(c *command.Ctx, args [][]byte) {
+	n, ok := command.ParseInt(args[0])
+	if !ok || n < 0 {
+		c.W.Error("ERR value is out of range, must be positive")
+		return
+	}
+	prefix := "key"
+	if len(args) > 1 {
+		prefix = string(args[1])
+	}
+	size := int64(0)
+	if len(args) > 2 {
+		if size, ok = command.ParseInt(args[2]); !ok || size < 0 || size > s.cfg.Load().ProtoMaxBulkBytes {
+			c.W.Error("ERR value is out of range, must be positive")
+			return
+		}
+	}
+	set := []byte("SET")
+	for i := int64(0); i < n; i++ {
+		name := []byte(prefix + ":" + strconv.FormatInt(i, 10))
+		value := []byte("value:" + strconv.FormatInt(i, 10))
+		if size > 0 {
+			value = append(make([]byte, 0, size), value[:min(int64(len(value)), size)]...)[:size]
+		}
+		create := func() {
+			k := s.store.MakeKey(name)
+			if k.Shard.Find(c.DB, k.Hash, name) != 0 {
+				return
+			}
+			k.Shard.PutString(c.DB, k.Hash, 0, name, value, command.StringEncoding(value), keyspace.NoExpire, c.AccessClock())
+			c.Changed(&k)
+			c.Effect(set, name, value)
+		}
+		if c.InBlock() {
+			create()
+		} else if !c.AtomicallyKeys([][]byte{name}, nil, create) {
+			c.NoRoom()
+			return
+		}
+	}
+	c.W.OK()
+}
+
+// debugProtocol replies with one value of each kind the protocol knows.
+func debugProtocol(c *command.Ctx, kind []byte) {
+	w := c.W
+	switch strings.ToLower(string(kind)) {
+	case "string":
+		w.BulkString("Hello World")
+	case "integer":
+		w.Int(12345)
+	case "double":
+		w.Double(3.141)
+	case "null":
+		w.Null()
+	case "array":
+		w.Array(3)
+		for j := int64(0); j < 3; j++ {
+			w.Int(j)
+		}
+	case "set":
+		w.Set(3)
+		for j := int64(0); j < 3; j++ {
+			w.Int(j)
+		}
+	case "map":
+		w.Map(3)
+		for j := int64(0); j < 3; j++ {
+			w.Int(j)
+			w.Bool(j == 1)
+		}
+	case "attrib":
+		if w.RESP3 {
+			w.Attribute(1)
+			w.BulkString("key-popularity")
+			w.Array(2)
+			w.BulkString("key:123")
+			w.Int(90)
+		}
+		w.BulkString("Some real reply following the attribute")
+	case "push":
+		w.Push(2)
+		w.BulkString("server-cpu-usage")
+		w.Int(42)
+	case "verbatim":
+		w.Verbatim("txt", "This is a verbatim\nstring")
+	case "true":
+		w.Bool(true)
+	case "false":
+		w.Bool(false)
+	case "bignum":
+		w.BigNumber("1234567999999999999999999999999999999")
+	default:
+		w.Error("ERR Wrong protocol type name. Please use one of the following: " +
+			"string|integer|double|null|array|set|map|attrib|push|verbatim|true|false")
+	}
+}

@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"tidemark/engine/command"
+)
+
+const (
+	errNoAuth       = "NOAUTH Authentication required."
+	errOOM          = "OOM command not allowed when used memory > 'maxmemory'."
+	errExecAbort    = "EXECABORT Transaction discarded because of previous errors."
+	errNotInMulti   = "ERR Command not allowed inside a transaction"
+	errLoading      = "LOADING Tidemark is loading the dataset in memory"
+	errShuttingDown = "ERR Server is shutting down"
+)
+
+// do runs one request of ss. False: it could not run now, stays in the input, and the connection is held.
+func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
+	c, s := ls.ctx, ls.srv
+	w := c.W
+	pos := len(w.B)
+	d, unknownSub := s.table.Resolve(args)
+	if refusal := s.refuse(ss, d, unknownSub, args); refusal != "" {
+		if d != nil {
+			d.CountRejected()
+		}
+		if ss.multi != nil {
+			ss.multi.aborted = true
+			if d != nil && d.Name == "exec" {
+				ss.endMulti(c)
+				refusal = "EXECABORT Transaction discarded because of: " + refusal
+			}
+		}
+		s.stats.errors.count(refusal)
+		w.Error(refusal)
+		ls.settleReply(ss, pos)
+		return true
+	}
+	if ss.multi != nil && !d.Immediate {
+		ss.multi.queue(d, args, raw)
+		w.Simple("QUEUED")
+		ls.settleReply(ss, pos)
+		return true
+	}
+	if s.pause.active.Load() && s.pause.holds(ss, d, c.Now) {
+		return false
+	}
+	if d.Flags&command.DenyOOM != 0 && !s.memoryAllows(c) {
+		d.CountRejected()
+		s.stats.errors.count(errOOM)
+		w.Error(errOOM)
+		ls.settleReply(ss, pos)
+		return true
+	}
+	c.Cmd, c.Args, c.Raw = d, args, raw
+	if !c.Run() {
+		ls.wantRoom = true
+		return false
+	}
+	ss.lastCmd = d
+	if c.Wrote != 0 {
+		ss.lastWrite = c.Wrote
+		ls.wrote = true
+	} else {
+		ls.read = true
+	}
+	if len(w.B) > pos {
+		if w.B[pos] == '-' {
+			s.stats.failed(d, w.B[pos:])
+		}
+		ls.settleReply(ss, pos)
+	}
+	c.Gate = 0
+	return true
+}
+
+// settleReply applies CLIENT REPLY to the reply that starts at pos, and lets it wait for its gate.
+func (ls *loopState) settleReply(ss *session, pos int) {
+	if ss.reply != replyOn {
+		switch ss.reply {
+		case replyOff:
+			ls.ctx.W.B = ls.ctx.W.B[:pos]
+			return
+		case replySkip:
+			ls.ctx.W.B = ls.ctx.W.B[:pos]
+			ss.reply = replyOn
+			return
+		case replySkipNext:
+			ss.reply = replySkip
+			ls.ctx.W.B = ls.ctx.W.B[:pos]
+			return
+		}
+	}
+	if ls.ctx.Gate != 0 {
+		ss.conn.Gate(pos, ls.ctx.Gate)
+		ls.gated = true
+	}
+}
+
+// refuse gives the error of a request that may not run, in the order Redis checks.
+func (s *Server) refuse(ss *session, d *command.Descriptor, unknownSub bool, args [][]byte) string {
+	if d == nil {
+		if !ss.authed && s.needAuth.Load() {
+			return errNoAuth
+		}
+		return unknownCommand(args)
+	}
+	if unknownSub {
+		return fmt.Sprintf("ERR unknown subcommand '%.128s'. Try %s HELP.", args[1], strings.ToUpper(d.Name))
+	}
+	if d.Arity > 0 && len(args) != d.Arity || len(args) < -d.Arity {
+		return command.WrongArity(d)
+	}
+	if !ss.authed && d.Flags&command.NoAuth == 0 && s.needAuth.Load() {
+		return errNoAuth
+	}
+	if ss.multi != nil && d.Flags&command.NoMulti != 0 {
+		return errNotInMulti
+	}
+	if d.Flags&command.Write != 0 {
+		if log := s.store.Log(); log != nil {
+			if err := log.Err(); err != nil {
+				return misconf(err)
+			}
+		}
+	}
+	return ""
+}
+
+func misconf(err error) string {
+	return "MISCONF Errors writing to the AOF file: " + err.Error()
+}
+
+func unknownCommand(args [][]byte) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "ERR unknown command '%.128s', with args beginning with: ", args[0])
+	for _, a := range args[1:] {
+		if b.Len() >= 128+len("ERR unknown command") {
+			break
+		}
+		fmt.Fprintf(&b, "'%.*s' ", 128, a)
+	}
+	return b.String()
+}
+
+// refuseBlock gives the error of a transaction that may not run as a whole.
+func (s *Server) refuseBlock(c *command.Ctx, t *transaction) string {
+	var flags command.Flags
+	for i := range t.cmds {
+		flags |= t.cmds[i].Cmd.Flags
+	}
+	why := ""
+	if flags&command.Write != 0 {
+		if log := s.store.Log(); log != nil && log.Err() != nil {
+			why = misconf(log.Err())
+		}
+	}
+	if why == "" && flags&command.DenyOOM != 0 && !s.memoryAllows(c) {
+		why = errOOM
+	}
+	if why == "" {
+		return ""
+	}
+	return "EXECABORT Transaction discarded because of: " + why
+}

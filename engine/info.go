@@ -1,0 +1,573 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"tidemark/engine/command"
+	"tidemark/netio"
+)
+
+// infoSection is one section of INFO, in the order they come in.
+type infoSection struct {
+	name  string // as asked for
+	title string
+	when  infoWhen
+	write func(s *Server, c *command.Ctx, t *infoText)
+}
+
+// infoWhen says which of INFO's collective names a section belongs to.
+type infoWhen uint8
+
+const (
+	infoDefault infoWhen = iota // default, all, everything
+	infoAll                     // all, everything
+	infoModules                 // default, everything
+)
+
+func infoSections() []infoSection {
+	return []infoSection{
+		{"server", "Server", infoDefault, (*Server).infoServer},
+		{"clients", "Clients", infoDefault, (*Server).infoClients},
+		{"memory", "Memory", infoDefault, (*Server).infoMemory},
+		{"persistence", "Persistence", infoDefault, (*Server).infoPersistence},
+		{"stats", "Stats", infoDefault, (*Server).infoStats},
+		{"replication", "Replication", infoDefault, (*Server).infoReplication},
+		{"cpu", "CPU", infoDefault, (*Server).infoCPU},
+		{"modules", "Modules", infoModules, func(*Server, *command.Ctx, *infoText) {}},
+		{"commandstats", "Commandstats", infoAll, (*Server).infoCommandStats},
+		{"errorstats", "Errorstats", infoDefault, (*Server).infoErrorStats},
+		{"cluster", "Cluster", infoDefault, func(_ *Server, _ *command.Ctx, t *infoText) { t.int("cluster_enabled", 0) }},
+		{"keyspace", "Keyspace", infoDefault, (*Server).infoKeyspace},
+	}
+}
+
+// info is INFO.
+func (s *Server) info(c *command.Ctx) {
+	wanted := map[string]bool{}
+	def, all, modules := len(c.Args) == 1, false, len(c.Args) == 1
+	for _, a := range c.Args[1:] {
+		switch name := strings.ToLower(string(a)); name {
+		case "default":
+			def, modules = true, true
+		case "all":
+			all = true
+		case "everything":
+			all, modules = true, true
+		default:
+			wanted[name] = true
+		}
+	}
+	// What this turn did so far counts, too.
+	c.Publish()
+	t := &infoText{}
+	for _, sec := range infoSections() {
+		if wanted[sec.name] || sec.when == infoDefault && (def || all) || sec.when == infoAll && all || sec.when == infoModules && modules {
+			if len(t.b) > 0 {
+				t.b = append(t.b, '\r', '\n')
+			}
+			t.b = append(append(append(t.b, "# "...), sec.title...), '\r', '\n')
+			sec.write(s, c, t)
+		}
+	}
+	c.W.Verbatim("txt", string(t.b))
+}
+
+// infoText is INFO's text as it grows.
+type infoText struct{ b []byte }
+
+func (t *infoText) str(name, value string) {
+	t.b = append(t.b, name...)
+	t.b = append(t.b, ':')
+	t.b = append(t.b, value...)
+	t.b = append(t.b, '\r', '\n')
+}
+
+func (t *infoText) int(name string, v int64) { t.str(name, strconv.FormatInt(v, 10)) }
+
+func (t *infoText) float(name string, v float64, digits int) {
+	t.str(name, strconv.FormatFloat(v, 'f', digits, 64))
+}
+
+func (t *infoText) flag(name string, v bool) {
+	if v {
+		t.int(name, 1)
+	} else {
+		t.int(name, 0)
+	}
+}
+
+// bytes writes a size, and the same for people.
+func (t *infoText) bytes(name string, n int64) {
+	t.int(name, n)
+	t.str(name+"_human", humanBytes(n))
+}
+
+// humanBytes is a size as Redis writes it for people: two digits and a letter.
+func humanBytes(n int64) string {
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + "B"
+	}
+	v := float64(n) / 1024
+	for _, unit := range []string{"K", "M", "G", "T"} {
+		if v < 1024 {
+			return strconv.FormatFloat(v, 'f', 2, 64) + unit
+		}
+		v /= 1024
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64) + "P"
+}
+
+func (s *Server) infoServer(c *command.Ctx, t *infoText) {
+	v := s.cfg.Load()
+	now := time.Now()
+	up := int64(now.Sub(s.started).Seconds())
+	t.str("redis_version", RedisVersion)
+	t.str("tidemark_version", Version)
+	t.str("redis_mode", "standalone")
+	t.str("os", osName())
+	t.int("arch_bits", strconv.IntSize)
+	t.str("monotonic_clock", "POSIX clock_gettime")
+	t.str("multiplexing_api", "epoll")
+	t.str("go_version", runtime.Version())
+	t.int("process_id", int64(os.Getpid()))
+	t.str("process_supervised", supervisor())
+	t.str("run_id", s.runID)
+	t.int("tcp_port", v.Port)
+	t.int("server_time_usec", now.UnixMicro())
+	t.int("uptime_in_seconds", up)
+	t.int("uptime_in_days", up/86400)
+	t.int("hz", v.HZ)
+	t.int("configured_hz", v.HZ)
+	t.int("lru_clock", now.Unix()&0xffffff)
+	exe, err := os.Executable()
+	if err != nil {
+		exe = os.Args[0]
+	}
+	t.str("executable", exe)
+	t.str("config_file", s.cfg.File())
+	loops := 0
+	s.mu.Lock()
+	loops = len(s.loops)
+	s.mu.Unlock()
+	t.flag("io_threads_active", loops > 1)
+	for _, a := range s.net.Addrs() {
+		t.str("listener"+strconv.Itoa(t.listeners()), fmt.Sprintf("name=%s,bind=%s", a.Network(), a))
+	}
+}
+
+// listeners counts the listeners written so far.
+func (t *infoText) listeners() int { return strings.Count(string(t.b), "\r\nlistener") }
+
+func osName() string {
+	var u syscall.Utsname
+	if err := syscall.Uname(&u); err != nil {
+		return runtime.GOOS
+	}
+	return utsText(u.Sysname[:]) + " " + utsText(u.Release[:]) + " " + utsText(u.Machine[:])
+}
+
+func utsText[T int8 | uint8](a []T) string {
+	var b []byte
+	for _, ch := range a {
+		if ch == 0 {
+			break
+		}
+		b = append(b, byte(ch))
+	}
+	return string(b)
+}
+
+// supervisor is who watches over the process, as far as the environment tells.
+func supervisor() string {
+	switch {
+	case os.Getenv("NOTIFY_SOCKET") != "":
+		return "systemd"
+	case os.Getenv("UPSTART_JOB") != "":
+		return "upstart"
+	}
+	return "no"
+}
+
+// clientSums is what INFO tells of all clients together.
+type clientSums struct {
+	n, blocked, watching, watchedKeys int64
+	maxInput, maxOutput, bytes        int64
+}
+
+func (s *Server) sumClients() (sum clientSums) {
+	for _, ss := range s.clients.all() {
+		p := &ss.pub
+		p.mu.Lock()
+		sum.n++
+		if p.blocked {
+			sum.blocked++
+		}
+		if p.watch > 0 {
+			sum.watching++
+			sum.watchedKeys += int64(p.watch)
+		}
+		sum.maxInput = max(sum.maxInput, int64(p.net.QueryBuf+p.net.QueryBufFree))
+		sum.maxOutput = max(sum.maxOutput, int64(p.net.OutputMem))
+		sum.bytes += clientBytes(p)
+		p.mu.Unlock()
+	}
+	sum.blocked += int64(s.pause.count())
+	return sum
+}
+
+func (s *Server) infoClients(c *command.Ctx, t *infoText) {
+	if ss, ok := c.Client.(*session); ok {
+		ss.publishRunning(c)
+	}
+	sum := s.sumClients()
+	t.int("connected_clients", sum.n)
+	t.int("cluster_connections", 0)
+	t.int("maxclients", s.cfg.Load().MaxClients)
+	t.int("client_recent_max_input_buffer", sum.maxInput)
+	t.int("client_recent_max_output_buffer", sum.maxOutput)
+	t.int("blocked_clients", sum.blocked)
+	t.int("tracking_clients", 0)
+	t.int("pubsub_clients", 0)
+	t.int("watching_clients", sum.watching)
+	t.int("total_watched_keys", sum.watchedKeys)
+	reason, actions, ms := s.pause.state()
+	t.str("paused_reason", reason)
+	t.str("paused_actions", actions)
+	t.int("paused_timeout_milliseconds", ms)
+}
+
+// infoMemory: used_memory is what maxmemory is held against, the data with all that finding and expiring them takes; the
+// Go heap, which holds clients and buffers, is told beside it.
+func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
+	v := s.cfg.Load()
+	m := s.store.KS.Memory()
+	used := s.store.KS.Used()
+	rss := residentBytes()
+	peak := s.store.Stats.NotePeak(used)
+	overhead := m.Tables + m.ExpiryIndex
+	var gc runtime.MemStats
+	runtime.ReadMemStats(&gc)
+	t.bytes("used_memory", used)
+	t.bytes("used_memory_rss", rss)
+	t.bytes("used_memory_peak", peak)
+	t.str("used_memory_peak_perc", percent(used, peak))
+	t.int("used_memory_overhead", overhead)
+	t.int("used_memory_startup", 0)
+	t.int("used_memory_dataset", used-overhead)
+	t.str("used_memory_dataset_perc", percent(used-overhead, used))
+	t.int("allocator_allocated", used)
+	t.int("allocator_active", m.Mapped)
+	t.int("allocator_resident", m.Mapped)
+	t.bytes("total_system_memory", systemBytes())
+	t.bytes("used_memory_lua", 0)
+	t.bytes("used_memory_scripts", 0)
+	t.int("number_of_cached_scripts", 0)
+	t.int("number_of_functions", 0)
+	t.int("number_of_libraries", 0)
+	t.bytes("maxmemory", v.MaxMemoryBytes)
+	t.str("maxmemory_policy", v.MaxMemoryPolicy.String())
+	t.float("allocator_frag_ratio", ratio(m.Mapped, used), 2)
+	t.int("allocator_frag_bytes", m.Mapped-used)
+	t.float("mem_fragmentation_ratio", ratio(rss, used), 2)
+	t.int("mem_fragmentation_bytes", rss-used)
+	t.int("mem_not_counted_for_evict", 0)
+	t.int("mem_replication_backlog", 0)
+	t.int("mem_total_replication_buffers", 0)
+	t.int("mem_clients_slaves", 0)
+	t.int("mem_clients_normal", s.sumClients().bytes)
+	t.int("mem_cluster_links", 0)
+	ring := int64(0)
+	if log := s.store.Log(); log != nil {
+		ring = log.Stats().RingUsed
+	}
+	t.int("mem_aof_buffer", ring)
+	t.str("mem_allocator", "tidemark-arena")
+	t.int("active_defrag_running", 0)
+	t.flag("lazyfree_pending_objects", m.PendingFree > 0)
+	t.int("lazyfreed_objects", s.store.Stats.LazyFreed.Load())
+	t.int("tidemark_memory_tables", m.Tables)
+	t.int("tidemark_memory_entries", m.Entries)
+	t.int("tidemark_memory_large", m.Large)
+	t.int("tidemark_memory_expiry_index", m.ExpiryIndex)
+	t.int("tidemark_memory_free", m.Free)
+	t.int("tidemark_memory_pending_free", m.PendingFree)
+	t.int("tidemark_go_heap", int64(gc.HeapAlloc))
+	t.int("tidemark_go_sys", int64(gc.Sys))
+}
+
+func percent(n, of int64) string {
+	return strconv.FormatFloat(ratio(n, of)*100, 'f', 2, 64) + "%"
+}
+
+func ratio(n, of int64) float64 {
+	if of <= 0 {
+		return 0
+	}
+	return float64(n) / float64(of)
+}
+
+// residentBytes is the process's resident set, 0 when /proc is not there.
+func residentBytes() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(b))
+	if len(f) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(f[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+func systemBytes() int64 {
+	var si syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&si); err != nil {
+		return 0
+	}
+	return int64(si.Totalram) * int64(si.Unit)
+}
+
+func (s *Server) infoPersistence(c *command.Ctx, t *infoText) {
+	r := &s.rewrite
+	log := s.store.Log()
+	status := func(failed bool) string {
+		if failed {
+			return "err"
+		}
+		return "ok"
+	}
+	r.mu.Lock()
+	job := r.job
+	saving := job != nil && job.kind == kindRDB
+	rewriting := job != nil && job.kind == kindAOF
+	current := int64(-1)
+	done := int64(0)
+	if job != nil {
+		current = int64(time.Since(job.started).Seconds())
+		done = job.keys.Load()
+	}
+	last := r.lastSave
+	if last == 0 {
+		last = s.started.Unix()
+	}
+	seconds := func(runs, v int64) int64 {
+		if runs == 0 {
+			return -1
+		}
+		return v
+	}
+	or := func(on bool, v int64) int64 {
+		if on {
+			return v
+		}
+		return -1
+	}
+	t.flag("loading", s.store.Loading.Load())
+	t.int("async_loading", 0)
+	t.int("current_cow_peak", 0)
+	t.int("current_cow_size", 0)
+	t.int("current_save_keys_processed", done)
+	t.int("rdb_changes_since_last_save", s.store.Stats.Dirty.Load()-r.dirtyAtSave)
+	t.flag("rdb_bgsave_in_progress", saving)
+	t.int("rdb_last_save_time", last)
+	t.str("rdb_last_bgsave_status", status(r.rdbFailed))
+	t.int("rdb_last_bgsave_time_sec", seconds(r.rdbRuns, r.rdbSeconds))
+	t.int("rdb_current_bgsave_time_sec", or(saving, current))
+	t.int("rdb_saves", r.rdbRuns)
+	t.int("rdb_last_cow_size", 0)
+	t.flag("aof_enabled", log != nil)
+	t.flag("aof_rewrite_in_progress", rewriting)
+	t.flag("aof_rewrite_scheduled", r.scheduled)
+	t.int("aof_last_rewrite_time_sec", seconds(r.aofRuns, r.aofSeconds))
+	t.int("aof_current_rewrite_time_sec", or(rewriting, current))
+	t.str("aof_last_bgrewrite_status", status(r.aofFailed))
+	t.int("aof_rewrites", r.aofRuns)
+	t.int("aof_last_cow_size", 0)
+	r.mu.Unlock()
+	t.str("aof_last_write_status", status(log != nil && log.Err() != nil))
+	t.int("module_fork_in_progress", 0)
+	if log == nil {
+		return
+	}
+	st := log.Stats()
+	t.int("aof_current_size", st.CurrentBytes)
+	t.int("aof_base_size", st.BaseBytes)
+	t.int("aof_pending_rewrite", 0)
+	t.int("aof_buffer_length", st.RingUsed)
+	t.int("aof_pending_bio_fsync", 0)
+	t.int("aof_delayed_fsync", max(st.DelayedFsync-s.stats.since().delayedFsync, 0))
+	t.int("tidemark_log_reserved", st.Reserved)
+	t.int("tidemark_log_appended", st.Appended)
+	t.int("tidemark_log_synced", st.Synced)
+	t.int("tidemark_log_commits", st.Commits)
+	t.int("tidemark_log_committed_bytes", st.CommittedBytes)
+	t.float("tidemark_log_commit_bytes_avg", ratio(st.CommittedBytes, st.Commits), 1)
+	t.int("tidemark_log_syncs", st.Syncs)
+	t.float("tidemark_log_sync_usec_avg", ratio(st.SyncNanosTotal, st.Syncs)/1000, 1)
+	t.float("tidemark_log_sync_usec_max", float64(st.SyncNanosMax)/1000, 1)
+	t.float("tidemark_log_sync_usec_last", float64(st.SyncNanosLast)/1000, 1)
+	t.str("tidemark_log_commit_sizes", histogram(st.CommitSizes[:], 1))
+	t.str("tidemark_log_sync_usec", histogram(st.SyncTimes[:], 1000))
+	t.int("tidemark_ring_capacity", st.RingCapacity)
+	t.int("tidemark_ring_used", st.RingUsed)
+	t.int("tidemark_ring_used_max", st.RingUsedMax)
+	t.int("tidemark_ring_full_stalls", st.FullStalls)
+	t.int("tidemark_segments", st.Segments)
+	t.int("tidemark_spare_segments", st.SpareSegments)
+	if err := log.Err(); err != nil {
+		t.str("tidemark_log_error", strings.NewReplacer("\r", " ", "\n", " ").Replace(err.Error()))
+	}
+}
+
+// histogram writes counts of powers of two, as "<128=17,<256=3"; empty ones are left out. unit divides the bounds.
+func histogram(counts []int64, unit float64) string {
+	var b strings.Builder
+	for i, n := range counts {
+		if n == 0 {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "<%.4g=%d", float64(int64(2)<<i)/unit, n)
+	}
+	return b.String()
+}
+
+func (s *Server) infoStats(c *command.Ctx, t *infoText) {
+	now := time.Now().UnixMicro()
+	net := s.net.Stats()
+	from := s.stats.since().net
+	st := &s.store.Stats
+	ops, in, out := s.stats.rates.perSecond(sample{now, st.Commands.Load(), net.BytesIn, net.BytesOut})
+	s.stats.turn(s, now)
+	t.int("total_connections_received", net.Accepted-from.Accepted)
+	t.int("total_commands_processed", st.Commands.Load())
+	t.int("instantaneous_ops_per_sec", int64(ops))
+	t.int("total_net_input_bytes", net.BytesIn-from.BytesIn)
+	t.int("total_net_output_bytes", net.BytesOut-from.BytesOut)
+	t.int("total_net_repl_input_bytes", 0)
+	t.int("total_net_repl_output_bytes", 0)
+	t.float("instantaneous_input_kbps", in/1024, 2)
+	t.float("instantaneous_output_kbps", out/1024, 2)
+	t.float("instantaneous_input_repl_kbps", 0, 2)
+	t.float("instantaneous_output_repl_kbps", 0, 2)
+	t.int("rejected_connections", net.Rejected-from.Rejected)
+	t.int("sync_full", 0)
+	t.int("sync_partial_ok", 0)
+	t.int("sync_partial_err", 0)
+	t.int("expired_keys", st.ExpiredKeys.Load())
+	t.float("expired_stale_perc", 0, 2)
+	t.int("expired_time_cap_reached_count", 0)
+	t.int("evicted_keys", st.EvictedKeys.Load())
+	t.int("evicted_clients", 0)
+	t.int("keyspace_hits", st.Hits.Load())
+	t.int("keyspace_misses", st.Misses.Load())
+	t.int("pubsub_channels", 0)
+	t.int("pubsub_patterns", 0)
+	t.int("pubsubshard_channels", 0)
+	t.int("latest_fork_usec", 0)
+	t.int("total_forks", 0)
+	t.int("migrate_cached_sockets", 0)
+	t.int("slave_expires_tracked_keys", 0)
+	t.int("tracking_total_keys", 0)
+	t.int("tracking_total_items", 0)
+	t.int("tracking_total_prefixes", 0)
+	t.int("unexpected_error_replies", 0)
+	t.int("total_error_replies", s.stats.errors.total.Load())
+	t.int("client_query_buffer_limit_disconnections", net.QueryLimitCloses-from.QueryLimitCloses)
+	t.int("client_output_buffer_limit_disconnections", net.OutputLimitCloses-from.OutputLimitCloses)
+	t.int("tidemark_longest_turn_usec", net.LongestTurnNanos/1000)
+	tidemarkNetStats(t, net, from)
+}
+
+func (s *Server) infoReplication(c *command.Ctx, t *infoText) {
+	off := int64(0)
+	if log := s.store.Log(); log != nil {
+		off = log.Reserved()
+	}
+	t.str("role", "master")
+	t.int("connected_slaves", 0)
+	t.str("master_failover_state", "no-failover")
+	t.str("master_replid", s.replicationID())
+	t.str("master_replid2", strings.Repeat("0", 40))
+	t.int("master_repl_offset", off)
+	t.int("second_repl_offset", -1)
+	t.int("repl_backlog_active", 0)
+	t.int("repl_backlog_size", 0)
+	t.int("repl_backlog_first_byte_offset", 0)
+	t.int("repl_backlog_histlen", 0)
+}
+
+func (s *Server) replicationID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.replID
+}
+
+func (s *Server) infoCPU(c *command.Ctx, t *infoText) {
+	var self, children syscall.Rusage
+	// Neither call can fail with these arguments.
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &self)
+	_ = syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children)
+	sec := func(tv syscall.Timeval) float64 { return float64(tv.Sec) + float64(tv.Usec)/1e6 }
+	t.float("used_cpu_sys", sec(self.Stime), 6)
+	t.float("used_cpu_user", sec(self.Utime), 6)
+	t.float("used_cpu_sys_children", sec(children.Stime), 6)
+	t.float("used_cpu_user_children", sec(children.Utime), 6)
+}
+
+func (s *Server) infoCommandStats(c *command.Ctx, t *infoText) {
+	for _, d := range s.table.All() {
+		calls, nanos, rejected, failed := d.Stats()
+		if calls == 0 && rejected == 0 && failed == 0 {
+			continue
+		}
+		t.str("cmdstat_"+d.FullName(), fmt.Sprintf("calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d",
+			calls, nanos/1000, ratio(nanos, calls)/1000, rejected, failed))
+	}
+}
+
+func (s *Server) infoErrorStats(c *command.Ctx, t *infoText) {
+	for _, e := range s.stats.errors.list() {
+		t.str("errorstat_"+e.prefix, "count="+strconv.FormatInt(e.n, 10))
+	}
+}
+
+func (s *Server) infoKeyspace(c *command.Ctx, t *infoText) {
+	ks := s.store.KS
+	type count struct{ keys, expires, ttl int64 }
+	dbs := make([]count, ks.Databases())
+	for i := 0; i < ks.NumShards(); i++ {
+		sh := c.EnterShard(i)
+		for db := range dbs {
+			d := &dbs[db]
+			d.keys += int64(sh.Len(db))
+			if n := int64(sh.Expires(db)); n > 0 {
+				d.expires += n
+				d.ttl += n * sh.AvgTTL(db, c.Now)
+			}
+		}
+		c.LeaveShard(i)
+	}
+	for db, d := range dbs {
+		if d.keys > 0 {
+			t.str("db"+strconv.Itoa(db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d,subexpiry=0", d.keys, d.expires, d.ttl/max(d.expires, 1)))
+		}
+	}
+}
+
+func tidemarkNetStats(t *infoText, net, from netio.Stats) {
+	t.int("tidemark_loop_takeovers", net.Takeovers-from.Takeovers)
+	t.int("tidemark_loop_migrations", net.Migrations-from.Migrations)
+}

@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"io"
+	"sync/atomic"
+
+	"tidemark/aof"
+	"tidemark/engine/command"
+	"tidemark/netio"
+)
+
+// loopState is what one event loop keeps of the engine: the context its commands run in, and who waits on it. Only the loop
+// touches it, but for interest.
+type loopState struct {
+	srv *Server
+	l   *netio.Loop
+	ctx *command.Ctx
+	req netio.Request
+
+	// What the turn did; EndTurn reads and clears it.
+	wrote, read, gated, wantRoom, wantSync bool
+
+	parked  []*session // held by a full ring
+	waiters waiterList
+	// interest is set while something on this loop waits for a watermark: a notification then wakes the loop.
+	interest atomic.Bool
+}
+
+func (s *Server) stateOf(l *netio.Loop) *loopState {
+	if l.Data == nil {
+		ls := &loopState{srv: s, l: l, ctx: command.NewCtx(s.store, s.table)}
+		ls.waiters.ls = ls
+		l.Data = ls
+		s.mu.Lock()
+		s.loops = append(s.loops, ls)
+		s.mu.Unlock()
+	}
+	return l.Data.(*loopState)
+}
+
+// Accept makes a session of a new connection.
+func (s *Server) Accept(c *netio.Conn) (refusal string) {
+	if s.protected.Load() && !c.IsUnix() && !c.IsLoopback() {
+		return errProtected
+	}
+	ss := &session{srv: s, conn: c, id: c.ID(), user: "default", authed: !s.needAuth.Load()}
+	ss.pub.addr, ss.pub.laddr, ss.pub.fd = c.RemoteAddr(), c.LocalAddr(), c.FD()
+	ss.publish()
+	c.SetAuthenticated(ss.authed)
+	c.Session = ss
+	s.clients.add(ss)
+	return ""
+}
+
+// Serve runs the requests that stand complete in the connection's input.
+func (s *Server) Serve(c *netio.Conn) {
+	ls := s.stateOf(c.Loop())
+	ss := c.Session.(*session)
+	ss.loop = ls
+	x := ls.ctx
+	x.Client, x.W, x.DB, x.NoTouch = ss, &c.W, ss.db, ss.noTouch
+	x.Now = ls.l.Now() / 1000
+	for c.Next(&ls.req) {
+		if len(ls.req.Args) == 0 {
+			continue
+		}
+		if !ls.do(ss, ls.req.Args, ls.req.Raw) {
+			c.Unread()
+			c.Hold()
+			if ls.wantRoom {
+				ls.parked = append(ls.parked, ss)
+			}
+			break
+		}
+		ss.db = x.DB
+	}
+	ss.publish()
+}
+
+// Close forgets a connection.
+func (s *Server) Close(c *netio.Conn, err error) {
+	ss, ok := c.Session.(*session)
+	if !ok {
+		return
+	}
+	ls := s.stateOf(c.Loop())
+	if ss.blocked != nil {
+		ls.waiters.remove(ss.blocked)
+		ss.blocked = nil
+	}
+	for i, p := range ls.parked {
+		if p == ss {
+			ls.parked = append(ls.parked[:i], ls.parked[i+1:]...)
+			break
+		}
+	}
+	s.pause.forget(ss)
+	ss.unwatch(s.store)
+	s.clients.remove(ss)
+	if err != nil && err != io.EOF {
+		s.log.Verbosef("Client %d at %s closed: %v", ss.id, ss.pub.addr, err)
+	}
+}
+
+// EndTurn says what the turn's writes need before their replies may leave (design D3a): under always a sync, by this thread when the turn
+// held nothing but writes and the disk is quick, by the standby otherwise, so that readers are not held up.
+func (s *Server) EndTurn(l *netio.Loop) netio.CommitMode {
+	ls := s.stateOf(l)
+	ls.ctx.Publish()
+	s.rearmExpiry()
+	if !ls.wrote && !ls.wantRoom && !ls.wantSync {
+		ls.read = false
+		return netio.CommitNone
+	}
+	log := s.store.Log()
+	if log == nil {
+		ls.releaseParked()
+		ls.wrote, ls.read, ls.wantRoom, ls.wantSync = false, false, false, false
+		return netio.CommitNone
+	}
+	mode := netio.CommitInline
+	if ls.wantSync {
+		s.syncWanted.Store(true)
+	}
+	if (ls.wantSync || log.Policy() == aof.Always) && (ls.read && !ls.wantSync || log.SyncCost() > slowSyncNanos) {
+		mode = netio.CommitHandoff
+	}
+	if ls.gated || ls.wantRoom || ls.wantSync {
+		ls.interest.Store(true)
+	}
+	ls.wrote, ls.read, ls.gated, ls.wantRoom, ls.wantSync = false, false, false, false, false
+	return mode
+}
+
+// slowSyncNanos: a disk slower than this is left to the standby from the start (measured, design D3a).
+const slowSyncNanos = 400_000
+
+// Commit plays the committer's role. It must not touch any loop's state: the loop that asked may be run by another thread by now.
+func (s *Server) Commit() {
+	log := s.store.Log()
+	if log == nil {
+		return
+	}
+	goal := aof.GoalAppend
+	if log.Policy() == aof.Always || s.syncWanted.Swap(false) {
+		goal = aof.GoalSync
+	}
+	if !log.Commit(goal) {
+		log.WantNotify()
+	}
+	s.wakeInterested()
+}
+
+// Watermark is what gates wait for.
+func (s *Server) Watermark() int64 {
+	if log := s.store.Log(); log != nil {
+		return log.Synced()
+	}
+	return 1<<63 - 1 // the log was switched off: nothing waits for it any more
+}
+
+// notify is called by the log when a watermark moved for somebody, or room was made.
+func (s *Server) notify() { s.wakeInterested() }
+
+func (s *Server) wakeInterested() {
+	s.mu.Lock()
+	loops := s.loops
+	s.mu.Unlock()
+	for _, ls := range loops {
+		if ls.interest.Load() {
+			ls.l.Wake()
+		}
+	}
+}
+
+// Woken tries again what waited for the log.
+func (s *Server) Woken(l *netio.Loop) {
+	ls := s.stateOf(l)
+	ls.interest.Store(false)
+	ls.releaseParked()
+	ls.waiters.check()
+	if log := s.store.Log(); log != nil && log.Pending(aof.GoalSync) && (log.Policy() == aof.Always || ls.waiters.len() > 0) {
+		ls.interest.Store(true)
+	}
+}
+
+func (ls *loopState) releaseParked() {
+	parked := ls.parked
+	ls.parked = nil
+	for _, ss := range parked {
+		ss.conn.Release()
+	}
+}

@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidemark/engine/command"
+	"tidemark/netio"
+)
+
+// pause is CLIENT PAUSE: connections whose next request may not run now are held, with the request unread, and let go when the
+// pause ends. Nobody looks at the clock for it: one runtime timer ends the pause, and holds looks at the time it is
+// given when a request comes first.
+//
+// The shutdown pauses as well: while the last snapshot is written nothing may change.
+type pause struct {
+	// active is looked at for every command; everything else only while it is set.
+	active atomic.Bool
+
+	mu       sync.Mutex
+	all      bool  // every command, rather than writes alone
+	until    int64 // Unix ms
+	shutdown bool  // paused by the shutdown, whatever until says
+	held     map[*session]struct{}
+	timer    *time.Timer
+}
+
+// start begins a pause, or extends the present one: the later end and the stricter mode hold.
+func (p *pause) start(until int64, all bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.until != 0 {
+		until, all = max(until, p.until), all || p.all
+	}
+	p.until, p.all = until, all
+	p.active.Store(true)
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	// A wait too long for a timer is cut; the timer sets itself anew then.
+	wait := min(max(until-nowMillis(), 0), int64(24*time.Hour/time.Millisecond))
+	p.timer = time.AfterFunc(time.Duration(wait)*time.Millisecond, p.expired)
+}
+
+// stop ends a pause that CLIENT PAUSE began.
+func (p *pause) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.until, p.all = 0, false
+	p.settleLocked()
+}
+
+// forShutdown holds every command until it is called with false.
+func (p *pause) forShutdown(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shutdown = on
+	if on {
+		p.active.Store(true)
+		return
+	}
+	p.settleLocked()
+}
+
+func (p *pause) expired() {
+	p.mu.Lock()
+	if p.until == 0 {
+		p.mu.Unlock()
+		return
+	}
+	if now := nowMillis(); now < p.until {
+		p.timer.Reset(time.Duration(min(p.until-now, int64(24*time.Hour/time.Millisecond))) * time.Millisecond)
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	p.stop()
+}
+
+// settleLocked lets everybody go, unless the shutdown holds them.
+func (p *pause) settleLocked() {
+	if p.until == 0 && p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+	if p.shutdown {
+		return
+	}
+	p.active.Store(p.until != 0)
+	for ss := range p.held {
+		ss.conn.Post(func(c *netio.Conn) {
+			ss.conn.SetIdleExempt(ss.blocked != nil)
+			c.Release()
+		})
+	}
+	clear(p.held)
+}
+
+// holds reports whether the request must wait, and remembers the session if so. now is in Unix ms. Called on the session's loop, which
+// then holds the connection.
+func (p *pause) holds(ss *session, d *command.Descriptor, now int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.shutdown:
+	case p.until == 0 || now >= p.until:
+		return false
+	case p.all, d.Flags&(command.Write|command.MayReplicate) != 0:
+	case d.Name == "exec" && ss.multi != nil && ss.multi.flags()&(command.Write|command.MayReplicate) != 0:
+	default:
+		return false
+	}
+	if p.held == nil {
+		p.held = map[*session]struct{}{}
+	}
+	p.held[ss] = struct{}{}
+	ss.conn.SetIdleExempt(true)
+	return true
+}
+
+// forget drops a session whose connection closes.
+func (p *pause) forget(ss *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.held, ss)
+}
+
+// has reports whether the session is held.
+func (p *pause) has(ss *session) bool {
+	if !p.active.Load() {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.held[ss]
+	return ok
+}
+
+// count is how many connections are held.
+func (p *pause) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.held)
+}
+
+// state is what INFO clients shows: the reason, what is paused, and for how many ms more.
+func (p *pause) state() (reason, actions string, ms int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.shutdown:
+		return "shutdown_in_progress", "all", 0
+	case p.until == 0:
+		return "none", "none", 0
+	}
+	actions = "write"
+	if p.all {
+		actions = "all"
+	}
+	return "client_pause", actions, max(p.until-nowMillis(), 0)
+}
+
+// stopsExpiry reports whether keys may not be removed now because their time has come: replicas would see it, and
+// a pause promises them a standing dataset.
+func (p *pause) stopsExpiry() bool { return p.active.Load() }
+
+// flags is the union of the queued commands' flags.
+func (t *transaction) flags() (f command.Flags) {
+	for i := range t.cmds {
+		f |= t.cmds[i].Cmd.Flags
+	}
+	return f
+}

@@ -1,0 +1,441 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidemark/aof"
+	"tidemark/engine/config"
+	"tidemark/engine/keyspace"
+	"tidemark/engine/rdb"
+	"tidemark/netio"
+)
+
+// A snapshot is written without fork (design D9). All shards are locked for the moment that fixes the log offset X; then the
+// first event loop walks over the shards in slices between its turns, and a goroutine writes what the slices produced. The walk is on the
+// loop, not on a goroutine of its own, because a goroutine that the kernel deschedules while it holds a shard's lock
+// would stop every client of that shard for a scheduler tick.
+
+const (
+	// snapshotSlice bounds the walk's share of a turn.
+	snapshotSlice = 150 * time.Microsecond
+	snapshotChunk = 256 << 10
+	// snapshotQueue is how many chunks may wait for the disk; the walk pauses when it is full.
+	snapshotQueue = 8
+)
+
+// errSnapshotRunning is what a second snapshot is refused with.
+var errSnapshotRunning = errors.New("a background save or AOF rewrite is in progress")
+
+// sink takes a snapshot's bytes.
+type sink interface {
+	Write(p []byte) (int, error)
+	Commit() error
+	Abort()
+}
+
+// rewrite is the state of the one snapshot that may run, and of the last ones.
+type rewrite struct {
+	mu        sync.Mutex
+	job       *snapshotJob // running; nil: none
+	scheduled bool         // a rewrite shall follow the running save
+	saveNext  bool         // a save shall follow the running rewrite
+
+	aofRuns, rdbRuns       int64
+	aofFailed, rdbFailed   bool
+	aofSeconds, rdbSeconds int64 // of the last; -1: none yet
+	lastSave               int64 // Unix s of the last successful save
+	dirtyAtSave            int64
+
+	// checkAt is the log offset at which automatic rewriting is next considered.
+	checkAt atomic.Int64
+}
+
+// snapshotJob is one snapshot being written.
+type snapshotJob struct {
+	s       *Server
+	kind    snapshotKind
+	sn      *keyspace.Snapshot
+	out     sink
+	started time.Time
+	dirty   int64
+	offset  int64        // of the log, at which the snapshot is exact
+	keys    atomic.Int64 // encoded so far
+
+	// Of the walking loop.
+	next  int // shard
+	left  int // shards not finished
+	done  []bool
+	buf   []byte
+	spare chan []byte
+
+	chunks  chan []byte
+	failed  atomic.Bool // the writer gave up
+	err     error       // why; the writer's until finished
+	stalled atomic.Bool // the walk waits for the writer
+}
+
+type snapshotKind uint8
+
+const (
+	kindAOF snapshotKind = iota
+	kindRDB
+)
+
+func (k snapshotKind) String() string { return [...]string{"AOF rewrite", "DB save"}[k] }
+
+// startRewrite begins a background rewrite of the AOF (BGREWRITEAOF).
+func (s *Server) startRewrite() error {
+	log := s.store.Log()
+	if log == nil {
+		return errors.New("appendonly is off")
+	}
+	return s.startSnapshot(kindAOF, func(x int64) (sink, error) { return log.BeginRewrite(x) })
+}
+
+// startSave begins a background save to path (BGSAVE).
+func (s *Server) startSave(path string) error {
+	return s.startSnapshot(kindRDB, func(int64) (sink, error) { return newFileSink(path) })
+}
+
+// startSnapshot fixes the moment of a snapshot and sets the walk going. open is called with all shards locked.
+func (s *Server) startSnapshot(kind snapshotKind, open func(offset int64) (sink, error)) error {
+	r := &s.rewrite
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.job != nil {
+		return errSnapshotRunning
+	}
+	ks := s.store.KS
+	j := &snapshotJob{s: s, kind: kind, started: time.Now(), dirty: s.store.Stats.Dirty.Load(), left: ks.NumShards(),
+		done: make([]bool, ks.NumShards()), chunks: make(chan []byte, snapshotQueue), spare: make(chan []byte, snapshotQueue+2)}
+	ks.LockAll()
+	if log := s.store.Log(); log != nil {
+		j.offset = log.Mark()
+	}
+	out, err := open(j.offset)
+	if err == nil {
+		e := s.encoder()
+		j.sn = ks.BeginSnapshot(func(dst []byte, db int, sh *keyspace.Shard, r keyspace.Ref) []byte {
+			j.keys.Add(1)
+			return e.AppendEntry(dst, db, sh, r)
+		})
+		j.sn.SelectWith(rdb.AppendSelectDB)
+	}
+	ks.UnlockAll()
+	if err != nil {
+		return err
+	}
+	j.out = out
+	r.job = j
+	s.log.Noticef("Background %s started", kind)
+	go j.write()
+	s.net.Loops()[0].Post(j.walk)
+	return nil
+}
+
+// walk encodes for one slice of time and posts itself again.
+func (j *snapshotJob) walk(l *netio.Loop) {
+	start := time.Now()
+	for j.left > 0 && !j.failed.Load() {
+		if len(j.buf) >= snapshotChunk && !j.pass() {
+			j.stalled.Store(true)
+			if len(j.chunks) < snapshotQueue && j.stalled.Swap(false) {
+				continue
+			}
+			return // the writer posts the walk when it has taken a chunk
+		}
+		if !j.done[j.next] {
+			var done bool
+			if j.buf, done = j.sn.Step(j.next, j.buf); done {
+				j.done[j.next] = true
+				j.left--
+			}
+		}
+		if j.next++; j.next == len(j.done) {
+			j.next = 0
+		}
+		if time.Since(start) > snapshotSlice && j.left > 0 {
+			l.Post(j.walk)
+			return
+		}
+	}
+	if !j.failed.Load() && !j.pass() {
+		j.stalled.Store(true)
+		if len(j.chunks) < snapshotQueue && j.stalled.Swap(false) {
+			l.Post(j.walk)
+		}
+		return
+	}
+	close(j.chunks)
+}
+
+// pass hands the buffer to the writer; false when its queue is full.
+func (j *snapshotJob) pass() bool {
+	if len(j.buf) == 0 {
+		return true
+	}
+	select {
+	case j.chunks <- j.buf:
+	default:
+		return false
+	}
+	select {
+	case b := <-j.spare:
+		j.buf = b[:0]
+	default:
+		j.buf = make([]byte, 0, snapshotChunk+64<<10)
+	}
+	return true
+}
+
+// write is the writing goroutine.
+func (j *snapshotJob) write() {
+	w := &rdbWriter{out: j.out, checksum: j.s.cfg.Load().RDBChecksum}
+	err := w.begin(j.s, j.kind, j.offset)
+	if err != nil {
+		j.failed.Store(true)
+	}
+	for b := range j.chunks {
+		if err == nil {
+			if err = w.write(b); err != nil {
+				j.failed.Store(true)
+			}
+		}
+		select {
+		case j.spare <- b:
+		default:
+		}
+		if j.stalled.Swap(false) {
+			j.s.net.Loops()[0].Post(j.walk)
+		}
+	}
+	if err == nil {
+		err = w.end()
+	}
+	j.sn.Close()
+	if err == nil {
+		err = j.out.Commit()
+	} else {
+		j.out.Abort()
+	}
+	j.finish(err)
+}
+
+func (j *snapshotJob) finish(err error) {
+	s, r := j.s, &j.s.rewrite
+	seconds := int64(time.Since(j.started).Seconds())
+	r.mu.Lock()
+	r.job = nil
+	if j.kind == kindAOF {
+		r.aofRuns++
+		r.aofFailed, r.aofSeconds = err != nil, seconds
+	} else {
+		r.rdbRuns++
+		r.rdbFailed, r.rdbSeconds = err != nil, seconds
+		if err == nil {
+			r.lastSave, r.dirtyAtSave = time.Now().Unix(), j.dirty
+		}
+	}
+	rewriteNext, saveNext := r.scheduled, r.saveNext
+	r.scheduled, r.saveNext = false, false
+	r.mu.Unlock()
+	if err != nil {
+		s.log.Warningf("Background %s failed: %v", j.kind, err)
+	} else {
+		s.log.Noticef("Background %s finished successfully", j.kind)
+	}
+	r.checkAt.Store(0)
+	if rewriteNext {
+		if err := s.startRewrite(); err != nil {
+			s.log.Warningf("A scheduled AOF rewrite did not start: %v", err)
+		}
+	}
+	if saveNext {
+		if err := s.startSave(s.rdbPath()); err != nil {
+			s.log.Warningf("A scheduled background save did not start: %v", err)
+		}
+	}
+}
+
+// scheduleRewrite lets a rewrite follow the save that is running. False: nothing is running.
+func (s *Server) scheduleRewrite() bool {
+	s.rewrite.mu.Lock()
+	defer s.rewrite.mu.Unlock()
+	if s.rewrite.job == nil || s.rewrite.job.kind == kindAOF {
+		return false
+	}
+	s.rewrite.scheduled = true
+	return true
+}
+
+// scheduleSave lets a save follow the rewrite that is running. False: none is.
+func (s *Server) scheduleSave() bool {
+	s.rewrite.mu.Lock()
+	defer s.rewrite.mu.Unlock()
+	if s.rewrite.job == nil || s.rewrite.job.kind != kindAOF {
+		return false
+	}
+	s.rewrite.saveNext = true
+	return true
+}
+
+// considerRewrite starts a rewrite when the AOF has grown as auto-aof-rewrite-percentage and -min-size say. It is called at the end
+// of turns that wrote; checkAt keeps it from looking each time.
+func (s *Server) considerRewrite(log *aof.Log) {
+	at := s.rewrite.checkAt.Load()
+	if log.Appended() < at || !s.rewrite.checkAt.CompareAndSwap(at, 1<<62) {
+		return
+	}
+	v := s.cfg.Load()
+	if v.RewritePercentage == 0 {
+		return
+	}
+	st := log.Stats()
+	threshold := max(v.RewriteMinBytes, max(st.BaseBytes, 1)*(100+v.RewritePercentage)/100)
+	if st.CurrentBytes < threshold {
+		s.rewrite.checkAt.Store(log.Appended() + threshold - st.CurrentBytes)
+		return
+	}
+	go func() {
+		s.log.Noticef("Starting automatic rewriting of AOF on %d%% growth", (st.CurrentBytes-st.BaseBytes)*100/max(st.BaseBytes, 1))
+		if err := s.startRewrite(); err != nil {
+			s.rewrite.checkAt.Store(log.Appended() + 1<<20)
+		}
+	}()
+}
+
+// rewriteNow writes the base of a new AOF while nothing else runs yet.
+func (s *Server) rewriteNow(log *aof.Log) error {
+	s.store.KS.LockAll()
+	defer s.store.KS.UnlockAll()
+	x := log.Mark()
+	out, err := log.BeginRewrite(x)
+	if err != nil {
+		return err
+	}
+	if err := s.writeRDBLocked(out, kindAOF, x); err != nil {
+		out.Abort()
+		return err
+	}
+	return out.Commit()
+}
+
+// saveRDB saves to path before it returns (SAVE, SHUTDOWN SAVE, DEBUG RELOAD). No shard may be locked by the caller: it locks them all,
+// so that the file is exact.
+func (s *Server) saveRDB(path string) error {
+	start := time.Now()
+	dirty := s.store.Stats.Dirty.Load()
+	out, err := newFileSink(path)
+	if err != nil {
+		return err
+	}
+	s.store.KS.LockAll()
+	err = s.writeRDBLocked(out, kindRDB, s.logOffset())
+	s.store.KS.UnlockAll()
+	if err != nil {
+		out.Abort()
+		return err
+	}
+	if err := out.Commit(); err != nil {
+		return err
+	}
+	r := &s.rewrite
+	r.mu.Lock()
+	r.rdbRuns++
+	r.rdbFailed, r.rdbSeconds = false, int64(time.Since(start).Seconds())
+	r.lastSave, r.dirtyAtSave = time.Now().Unix(), dirty
+	r.mu.Unlock()
+	s.log.Noticef("DB saved on disk")
+	return nil
+}
+
+// reload is DEBUG RELOAD: the data go through an RDB file and back. No shard may be locked by the caller.
+func (s *Server) reload(save, flush bool) error {
+	v := s.cfg.Load()
+	path := filepath.Join(v.Dir, v.DBFilename)
+	if save {
+		if err := s.saveRDB(path); err != nil {
+			return err
+		}
+	}
+	if flush {
+		s.flushEverything()
+	}
+	found, err := s.loadRDBFile(path)
+	if err == nil && !found {
+		err = fmt.Errorf("%s: no such file", path)
+	}
+	s.store.LowerNextExpiry(s.earliestExpiry())
+	return err
+}
+
+// loadAOF is DEBUG LOADAOF: the data are dropped and read again from the log's files. No shard may be locked by the caller.
+func (s *Server) loadAOF() error {
+	log := s.store.Log()
+	if log == nil {
+		return errors.New("appendonly is off")
+	}
+	if err := s.closeLog(); err != nil {
+		return err
+	}
+	s.flushEverything()
+	l, _, err := s.openLog(s.cfg.Load(), false)
+	if err != nil {
+		return err
+	}
+	s.store.KS.LockAll()
+	s.store.SetLog(l)
+	s.store.KS.UnlockAll()
+	s.store.LowerNextExpiry(s.earliestExpiry())
+	return nil
+}
+
+func (s *Server) flushEverything() {
+	ks := s.store.KS
+	ks.LockAll()
+	defer ks.UnlockAll()
+	for db := 0; db < ks.Databases(); db++ {
+		s.store.TouchDB(db, -1)
+		for i := 0; i < ks.NumShards(); i++ {
+			ks.Shard(i).Flush(db, false)
+		}
+	}
+}
+
+// switchAppendOnly is CONFIG SET appendonly while running.
+func (s *Server) switchAppendOnly(v *config.Values) error {
+	if !v.AppendOnly {
+		return s.closeLog()
+	}
+	if s.store.Log() != nil {
+		return nil
+	}
+	l, _, err := s.openLog(v, true)
+	if err != nil {
+		return err
+	}
+	err = s.startSnapshot(kindAOF, func(int64) (sink, error) {
+		s.store.SetLog(l)
+		return l.BeginRewrite(l.Mark())
+	})
+	if err != nil {
+		s.store.KS.LockAll()
+		s.store.SetLog(nil)
+		s.store.KS.UnlockAll()
+		l.Close()
+	}
+	return err
+}
+
+// logOffset is the end of the log, 0 without one.
+func (s *Server) logOffset() int64 {
+	if log := s.store.Log(); log != nil {
+		return log.Reserved()
+	}
+	return 0
+}

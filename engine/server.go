@@ -1,0 +1,250 @@
+// Package engine is the server: sessions, the rules of running a command, and what ties the keyspace to the log
+// and to the event loops.
+//
+// One place runs commands, whoever sends them: command.Ctx.Run. Clients reach it through loopState.do, EXEC through
+// Ctx.Atomically, the log through replayer. The life of one SET is told in docs/architecture.md.
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tidemark/aof"
+	"tidemark/engine/bitmap"
+	"tidemark/engine/command"
+	"tidemark/engine/config"
+	"tidemark/engine/evict"
+	"tidemark/engine/generic"
+	"tidemark/engine/keyspace"
+	"tidemark/engine/serverlog"
+	"tidemark/engine/strings"
+	"tidemark/netio"
+)
+
+// Version is Tidemark's own; RedisVersion is the Redis whose behaviour it has, which clients look at.
+const (
+	Version      = config.Version
+	RedisVersion = config.RedisVersion
+)
+
+// Server is a running Tidemark.
+type Server struct {
+	cfg   *config.Config
+	log   *serverlog.Logger
+	store *command.Store
+	table *command.Table
+	net   *netio.Server
+	evict *evict.Evictor
+
+	mu    sync.Mutex // guards loops; a copy of the slice may be read without it
+	loops []*loopState
+
+	clients clients
+	pause   pause
+	stats   stats
+	expiry  expiry
+	rewrite rewrite
+
+	needAuth   atomic.Bool
+	protected  atomic.Bool
+	syncWanted atomic.Bool
+	maxMemory  atomic.Int64
+
+	runID   string
+	replID  string
+	started time.Time
+	stop    shutdown
+}
+
+// Start loads the data, opens the log and the listeners, and begins to serve. What it returns an error for was logged nowhere
+// yet.
+func Start(cfg *config.Config, log *serverlog.Logger) (*Server, error) {
+	v := cfg.Load()
+	s := &Server{cfg: cfg, log: log, runID: randomID(), replID: randomID(), started: time.Now()}
+	s.clients.byID = map[int64]*session{}
+	s.stop.done = make(chan struct{})
+	ks := keyspace.New(keyspace.Options{Shards: shardCount(v), Databases: int(v.Databases)})
+	s.store = command.NewStore(ks)
+	s.table = command.NewTable(strings.Commands(), bitmap.Commands(), generic.Commands(),
+		transactionCommands(), waitCommands(), s.connectionCommands(), s.clientCommands(), s.serverCommands(),
+		s.commandCommands(), s.debugCommands())
+	for _, r := range v.RenameCommands {
+		if err := s.table.Rename(r.From, r.To); err != nil {
+			return nil, fmt.Errorf("%s: rename-command: %w", r.Where, err)
+		}
+	}
+	s.evict = evict.New()
+	if err := s.applyConfig(v); err != nil {
+		return nil, err
+	}
+	if err := s.load(v); err != nil {
+		return nil, err
+	}
+	n, err := netio.Listen(netio.Config{
+		Addrs: tcpAddrs(v), UnixPath: v.UnixSocket, UnixPerm: uint32(v.UnixSocketPerm),
+		Backlog: int(v.TCPBacklog), KeepAlive: time.Duration(v.TCPKeepAliveSeconds) * time.Second,
+		MaxLoops: maxLoops(v), Limits: limits(v), Logf: log.Logf,
+	}, s)
+	if err != nil {
+		s.closeLog()
+		return nil, err
+	}
+	s.net = n
+	s.watchConfig()
+	if err := n.Start(); err != nil {
+		s.closeLog()
+		return nil, err
+	}
+	s.startExpiry()
+	return s, nil
+}
+
+// maxLoops is how many event loops may run: io-threads when it was set, otherwise one a core.
+func maxLoops(v *config.Values) int {
+	if v.IOThreads > 0 {
+		return int(v.IOThreads)
+	}
+	return runtime.NumCPU()
+}
+
+// shardCount picks many more shards than cores (design D7).
+func shardCount(v *config.Values) int {
+	if v.Shards > 0 {
+		return int(v.Shards)
+	}
+	n := 16
+	for n < 16*runtime.NumCPU() && n < 256 {
+		n *= 2
+	}
+	return n
+}
+
+func tcpAddrs(v *config.Values) []string {
+	if v.Port == 0 {
+		return nil
+	}
+	out := make([]string, 0, len(v.Bind))
+	for _, b := range v.Bind {
+		optional := ""
+		if len(b) > 0 && b[0] == '-' {
+			optional, b = "-", b[1:]
+		}
+		out = append(out, optional+net.JoinHostPort(b, strconv.FormatInt(v.Port, 10)))
+	}
+	return out
+}
+
+func limits(v *config.Values) netio.Limits {
+	out := v.OutputLimits[config.ClassNormal]
+	return netio.Limits{
+		MaxClients: int(v.MaxClients), Idle: time.Duration(v.TimeoutSeconds) * time.Second,
+		MaxBulkBytes: v.ProtoMaxBulkBytes, MaxQueryBytes: v.ClientQueryBufferBytes,
+		OutputHardBytes: out.HardBytes, OutputSoftBytes: out.SoftBytes,
+		OutputSoftFor: time.Duration(out.SoftSeconds) * time.Second,
+	}
+}
+
+func randomID() string {
+	var b [20]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// load fills the keyspace from the AOF, or from the RDB file when there is no AOF, and opens the log.
+func (s *Server) load(v *config.Values) error {
+	start := time.Now()
+	rdbPath := filepath.Join(v.Dir, v.DBFilename)
+	if !v.AppendOnly {
+		found, err := s.loadRDBFile(rdbPath)
+		if err == nil && found {
+			s.log.Noticef("DB loaded from disk: %.3f seconds", time.Since(start).Seconds())
+		}
+		return err
+	}
+	l, rec, err := s.openLog(v, false)
+	if err != nil {
+		return err
+	}
+	if rec.Existed {
+		s.log.Noticef("DB loaded from append only file: %.3f seconds", time.Since(start).Seconds())
+	} else if found, err := s.loadRDBFile(rdbPath); err != nil {
+		l.Close()
+		return err
+	} else if found {
+		s.log.Noticef("DB loaded from %s, which the AOF now takes over: %.3f seconds", v.DBFilename, time.Since(start).Seconds())
+	}
+	if rec.ID != "" {
+		s.replID = rec.ID
+	}
+	s.store.SetLog(l)
+	if rec.NeedsBase {
+		if err := s.rewriteNow(l); err != nil {
+			l.Close()
+			return fmt.Errorf("the first base file of the AOF: %w", err)
+		}
+	}
+	return nil
+}
+
+// openLog opens the AOF directory. With fresh, what it holds is not replayed and is replaced by the next rewrite.
+func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery, error) {
+	o := aof.Options{
+		Dir: filepath.Join(v.Dir, v.AppendDirname), Name: v.AppendFilename,
+		Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), SegmentBytes: v.SegmentBytes,
+		MappedBytes: int(v.MapThresholdBytes), Policy: v.AppendFsync, LoadTruncated: v.LoadTruncated,
+		Fresh: fresh, Logf: s.log.Logf, Notify: s.notify,
+	}
+	if fresh {
+		o.ID = s.replID
+	}
+	r := s.newReplayer()
+	s.store.Loading.Store(true)
+	defer s.store.Loading.Store(false)
+	return aof.Open(o, r)
+}
+
+func (s *Server) loadRDBFile(path string) (found bool, err error) {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	s.store.Loading.Store(true)
+	defer s.store.Loading.Store(false)
+	return true, s.loadRDB(path)
+}
+
+func (s *Server) closeLog() error {
+	l := s.store.Log()
+	if l == nil {
+		return nil
+	}
+	s.store.KS.LockAll()
+	s.store.SetLog(nil)
+	s.store.KS.UnlockAll()
+	return l.Close()
+}
+
+// Addrs are the addresses listened on.
+func (s *Server) Addrs() []net.Addr { return s.net.Addrs() }
+
+// Wait returns when the server has shut down.
+func (s *Server) Wait() { <-s.stop.done }
+
+// memoryAllows says whether a command that may use more memory may run; it evicts first what the policy allows.
+func (s *Server) memoryAllows(c *command.Ctx) bool {
+	limit := s.maxMemory.Load()
+	if limit == 0 {
+		return true
+	}
+	over := s.store.KS.Used() - limit
+	return over <= 0 || s.evict.Free(c, over)
+}

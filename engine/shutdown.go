@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"errors"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"tidemark/aof"
+	"tidemark/engine/command"
+	"tidemark/engine/config"
+	"tidemark/netio"
+)
+
+// shutdown is the end of the server. Its order is what makes it clean: first every client is held, so that nothing changes any more;
+// then the dataset is saved where that is wanted (the only step that can refuse the shutdown, and let everybody go on); then the log
+// is synced, which opens the gates of replies still waiting; then the connections are flushed and closed, and the log closed,
+// which cuts its last segment to its true length.
+type shutdown struct {
+	mu      sync.Mutex
+	running bool
+	done    chan struct{} // closed when the server has ended
+}
+
+var (
+	errShutdownRuns  = errors.New("a shutdown is in progress already")
+	errShutdownFails = errors.New("Errors trying to SHUTDOWN. Check logs.")
+)
+
+// flushAtEnd is how long clients may take to read their last replies.
+const flushAtEnd = time.Second
+
+// Shutdown ends the server as SHUTDOWN does, with its options in how, and returns when it has ended (Wait returns then, too). With
+// an error the server goes on. It must not be called on an event loop's thread.
+func (s *Server) Shutdown(how config.ShutdownFlags) error {
+	st := &s.stop
+	st.mu.Lock()
+	if st.running {
+		st.mu.Unlock()
+		return errShutdownRuns
+	}
+	st.running = true
+	st.mu.Unlock()
+
+	s.log.Warningf("User requested shutdown...")
+	s.pause.forShutdown(true)
+	s.awaitLoops()
+	if err := s.lastSave(how); err != nil {
+		s.pause.forShutdown(false)
+		st.mu.Lock()
+		st.running = false
+		st.mu.Unlock()
+		return err
+	}
+	s.dropSnapshot()
+	s.net.Shutdown(flushAtEnd)
+	if s.expiry.timer != nil {
+		s.expiry.timer.Stop()
+	}
+	if err := s.closeLog(); err != nil {
+		s.log.Warningf("Closing the AOF failed: %v", err)
+	}
+	s.log.Warningf("Tidemark is now ready to exit, bye bye...")
+	close(st.done)
+	return nil
+}
+
+// lastSave brings to the disk what the shutdown's options and the configuration say. With FORCE it only complains.
+func (s *Server) lastSave(how config.ShutdownFlags) error {
+	force := how&config.ShutdownForce != 0
+	v := s.cfg.Load()
+	if log := s.store.Log(); log != nil {
+		s.log.Noticef("Calling fsync() on the AOF file.")
+		if err := syncLog(log); err != nil {
+			s.log.Warningf("The AOF could not be synced before the shutdown: %v", err)
+			if !force {
+				return errShutdownFails
+			}
+		}
+		for _, l := range s.net.Loops() {
+			l.Wake() // replies that waited for the sync may leave
+		}
+	}
+	if how&config.ShutdownSave != 0 || len(v.Save) > 0 && how&config.ShutdownNoSave == 0 {
+		s.log.Noticef("Saving the final RDB snapshot before exiting.")
+		if err := s.saveRDB(filepath.Join(v.Dir, v.DBFilename)); err != nil {
+			if !force {
+				s.log.Warningf("Error trying to save the DB, can't exit: %v", err)
+				return errShutdownFails
+			}
+			s.log.Warningf("Error trying to save the DB, exiting all the same: %v", err)
+		}
+	}
+	return nil
+}
+
+// syncLog returns when everything published is on the disk, or cannot be brought there.
+func syncLog(log *aof.Log) error {
+	for log.Pending(aof.GoalSync) {
+		if err := log.Err(); err != nil {
+			return err
+		}
+		if !log.Commit(aof.GoalSync) {
+			// Somebody else commits, and has our wish; it takes as long as the disk does.
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// dropSnapshot makes a snapshot that is being written give up; its file goes.
+func (s *Server) dropSnapshot() {
+	r := &s.rewrite
+	r.mu.Lock()
+	j := r.job
+	r.scheduled = false
+	r.mu.Unlock()
+	if j != nil {
+		s.log.Warningf("A background %s is in progress; it is given up.", j.kind)
+		j.failed.Store(true)
+	}
+}
+
+// awaitLoops returns when every event loop has come to the end of the turn it was in: a request that was let in before the pause
+// began has then been executed.
+func (s *Server) awaitLoops() {
+	s.mu.Lock()
+	loops := s.loops
+	s.mu.Unlock()
+	passed := make(chan struct{}, len(loops))
+	for _, ls := range loops {
+		ls.l.Post(func(*netio.Loop) { passed <- struct{}{} })
+	}
+	for range loops {
+		<-passed
+	}
+}
+
+func (s *Server) shutdownCommand() *command.Descriptor {
+	return &command.Descriptor{
+		Name: "shutdown", Arity: -1, Scope: command.ScopeOwn, Handler: s.shutdownRequest,
+		Flags: command.Admin | command.NoScript | command.Loading | command.Stale | command.NoMulti | command.AllowBusy,
+		Group: "server", Since: "1.0.0", Summary: "Saves what is to be saved and ends the server.",
+		Complexity: "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
+		History:    [][2]string{{"7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers."}},
+		Args: []command.Arg{
+			{Name: "save-selector", Type: "oneof", Flags: command.Optional, Args: []command.Arg{
+				{Name: "nosave", Type: "pure-token", Token: "NOSAVE"}, {Name: "save", Type: "pure-token", Token: "SAVE"}}},
+			{Name: "now", Type: "pure-token", Token: "NOW", Flags: command.Optional, Since: "7.0.0"},
+			{Name: "force", Type: "pure-token", Token: "FORCE", Flags: command.Optional, Since: "7.0.0"},
+			{Name: "abort", Type: "pure-token", Token: "ABORT", Flags: command.Optional, Since: "7.0.0"},
+		},
+	}
+}
+
+// shutdownRequest is SHUTDOWN. It answers only when there is an error: otherwise the connection closes. There is nothing ABORT could
+// stop: no shutdown waits for replicas.
+func (s *Server) shutdownRequest(c *command.Ctx) {
+	var how config.ShutdownFlags
+	abort := false
+	for _, a := range c.Args[1:] {
+		switch {
+		case command.Is(a, "nosave"):
+			how |= config.ShutdownNoSave
+		case command.Is(a, "save"):
+			how |= config.ShutdownSave
+		case command.Is(a, "now"):
+			how |= config.ShutdownNow
+		case command.Is(a, "force"):
+			how |= config.ShutdownForce
+		case command.Is(a, "abort"):
+			abort = true
+		default:
+			c.W.Error(command.ErrSyntax)
+			return
+		}
+	}
+	if abort && how != 0 || how&config.ShutdownSave != 0 && how&config.ShutdownNoSave != 0 {
+		c.W.Error(command.ErrSyntax)
+		return
+	}
+	if abort {
+		c.W.Error("ERR No shutdown in progress.")
+		return
+	}
+	ss := c.Client.(*session)
+	ss.conn.Hold()
+	ss.conn.SetIdleExempt(true)
+	go func() {
+		err := s.Shutdown(how)
+		if err == nil {
+			return
+		}
+		ss.conn.Post(func(conn *netio.Conn) {
+			conn.W.Error("ERR " + err.Error())
+			conn.SetIdleExempt(false)
+			conn.Release()
+			conn.Flush()
+		})
+	}()
+}
