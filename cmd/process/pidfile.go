@@ -3,6 +3,8 @@ package process
 import (
 	"os"
 	"strconv"
+	"strings"
+	"syscall"
 )
 
 // DefaultPidFile is where a daemon's pid goes when no pidfile is configured.
@@ -24,4 +26,19 @@ func RemovePidFile(path string) error {
 		return nil
 	}
 	return os.Remove(path)
+}
+
+// PidFileHeld reports whether path names another process that is alive. A server that finds its pid file held had better write its
+// own pid only once it has its port: otherwise a second start by mistake, which fails, would take the file from the first.
+func PidFileHeld(path string) bool {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || pid <= 0 || pid == os.Getpid() {
+		return false
+	}
+	err = syscall.Kill(pid, 0)
+	return err == nil || err == syscall.EPERM
 }

@@ -93,6 +93,9 @@ func TestPidFile(t *testing.T) {
 	if err := RemovePidFile(path); err != nil {
 		t.Error(err)
 	}
+	if PidFileHeld(path) != true || PidFileHeld(path+".not") {
+		t.Error("process 1 is not alive")
+	}
 	if _, err := os.Stat(path); err != nil {
 		t.Errorf("another server's pid file was removed: %v", err)
 	}

@@ -155,6 +155,7 @@ func (c *Config) Set(pairs []string, who Caller) error {
 	defer c.mu.Unlock()
 	old := c.Load()
 	set := make([]*Directive, 0, len(pairs)/2)
+	names := make([]string, 0, len(pairs)/2) // in lower case; a directive and its alias count as two, as in Redis
 	var refused error
 	for i := 0; i < len(pairs); i += 2 {
 		d := Lookup(pairs[i])
@@ -164,24 +165,25 @@ func (c *Config) Set(pairs []string, who Caller) error {
 		if refused == nil {
 			refused = d.settable(old, who, pairs[i])
 		}
-		if refused == nil && slices.Contains(set, d) {
+		name := strings.ToLower(pairs[i])
+		if refused == nil && slices.Contains(names, name) {
 			refused = failed(pairs[i], "duplicate parameter")
 		}
-		set = append(set, d)
+		set, names = append(set, d), append(names, name)
 	}
 	if refused != nil {
 		return refused
 	}
 	new := old.clone()
 	for i, d := range set {
-		if err := d.set(new, input{args: d.split(pairs[2*i+1]), first: true}); err != nil {
-			return failed(pairs[2*i], err.Error())
+		if err := d.set(new, input{args: d.arguments(pairs[2*i+1 : 2*i+2]), first: true}); err != nil {
+			return failed(names[i], err.Error())
 		}
 	}
 	changed := map[string]string{} // canonical name → name as given
 	for i, d := range set {
 		if !slices.Equal(d.kind.lines(old, d), d.kind.lines(new, d)) {
-			changed[d.Name] = pairs[2*i]
+			changed[d.Name] = names[i]
 		}
 	}
 	if err := c.applyLocked(old, new, changed); err != nil {
@@ -223,15 +225,15 @@ func (d *Directive) settable(v *Values, who Caller, as string) error {
 	return nil
 }
 
-// split makes the arguments of one CONFIG SET value.
-func (d *Directive) split(value string) []string {
-	if d.flags&Multi == 0 {
-		return []string{value}
+// arguments are those of a line, or the one value of CONFIG SET: several may stand in one, apart by spaces.
+func (d *Directive) arguments(args []string) []string {
+	if d.flags&Multi == 0 || len(args) != 1 {
+		return args
 	}
-	if value == "" {
+	if args[0] == "" {
 		return nil
 	}
-	return strings.Split(value, " ")
+	return strings.Split(args[0], " ")
 }
 
 func failed(name, reason string) error {

@@ -200,7 +200,7 @@ func (k share) set(v *Values, d *Directive, in input) error {
 			return errPercent
 		}
 		if n > 100 {
-			return errors.New("argument must be between 0 and 100 inclusive")
+			return errors.New("percentage argument must be less or equal to 100")
 		}
 		store(v, d, k.at, -n)
 		return nil

@@ -178,7 +178,7 @@ func (l *loader) line(at Position, args []string, depth int) error {
 		at.Text = args[0] + " ..."
 	}
 	renamed := len(l.v.RenameCommands)
-	if err := d.set(l.v, input{args: args[1:], first: !l.seen[d]}); err != nil {
+	if err := d.set(l.v, input{args: d.arguments(args[1:]), first: !l.seen[d]}); err != nil {
 		return &FatalError{at, err}
 	}
 	if len(l.v.RenameCommands) > renamed {

@@ -78,7 +78,7 @@ func rewritten(old string, v *Values) string {
 			continue // include, or what a later version understands
 		}
 		owner[i] = d
-		if err := d.kind.set(scratch, d, input{args: args[1:], first: !named[d]}); err != nil {
+		if err := d.kind.set(scratch, d, input{args: d.arguments(args[1:]), first: !named[d]}); err != nil {
 			unread[d] = true
 		}
 		named[d] = true

@@ -21,10 +21,6 @@ func (addresses) set(v *Values, d *Directive, in input) error {
 	if len(in.args) > maxBindAddresses {
 		return errors.New("Too many bind addresses specified.")
 	}
-	if len(in.args) == 1 && in.args[0] == "" {
-		v.Bind = nil
-		return nil
-	}
 	v.Bind = slices.Clone(in.args)
 	return nil
 }
@@ -44,7 +40,7 @@ type savePoints struct{}
 var errSave = errors.New("Invalid save parameters")
 
 func (savePoints) set(v *Values, d *Directive, in input) error {
-	if len(in.args) == 0 || len(in.args) == 1 && in.args[0] == "" {
+	if len(in.args) == 0 {
 		v.Save = nil
 		return nil
 	}
@@ -154,10 +150,6 @@ func (outputLimits) reset(v *Values, d *Directive) {
 type percentiles struct{}
 
 func (percentiles) set(v *Values, d *Directive, in input) error {
-	if len(in.args) == 1 && in.args[0] == "" {
-		v.LatencyPercentiles = nil
-		return nil
-	}
 	var ps []float64
 	for _, s := range in.args {
 		p, err := strconv.ParseFloat(s, 64)
@@ -259,7 +251,7 @@ type renamings struct{}
 
 func (renamings) set(v *Values, d *Directive, in input) error {
 	if len(in.args) != 2 {
-		return errArity
+		return errDirective
 	}
 	v.RenameCommands = append(slices.Clip(v.RenameCommands), RenameCommand{From: in.args[0], To: in.args[1]})
 	return nil
@@ -370,7 +362,7 @@ type statement struct{ n int }
 
 func (k statement) set(v *Values, d *Directive, in input) error {
 	if k.n >= 0 && len(in.args) != k.n || len(in.args) < -k.n {
-		return errArity
+		return errDirective
 	}
 	return nil
 }
@@ -390,13 +382,6 @@ func fileName(name, what string) func(string) error {
 		}
 		return nil
 	}
-}
-
-func passwordLength(s string) error {
-	if len(s) > 512 {
-		return errors.New("Password is longer than CONFIG_AUTHPASS_MAX_LEN")
-	}
-	return nil
 }
 
 func hostName(s string) error {
@@ -422,6 +407,10 @@ func powerOfTwo(n int64) error {
 var titleVariables = []string{"title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"}
 
 func titleTemplate(s string) error {
+	invalid := errors.New("template format is invalid or contains unknown variables")
+	if s == "" {
+		return invalid
+	}
 	for {
 		_, rest, ok := strings.Cut(s, "{")
 		if !ok {
@@ -429,7 +418,7 @@ func titleTemplate(s string) error {
 		}
 		name, after, ok := strings.Cut(rest, "}")
 		if !ok || !slices.Contains(titleVariables, name) {
-			return errors.New("template format is invalid or contains unknown variables")
+			return invalid
 		}
 		s = after
 	}

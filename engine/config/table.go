@@ -144,7 +144,7 @@ func table() []Directive {
 		{Name: "aof-disable-auto-gc", kind: boolean{}, status: Accepted, note: "it is for Redis's own tests"},
 
 		// Security.
-		{Name: "requirepass", kind: text{check: passwordLength, at: func(v *Values) *string { return &v.RequirePass }}, flags: Sensitive},
+		{Name: "requirepass", kind: text{at: func(v *Values) *string { return &v.RequirePass }}, flags: Sensitive},
 		{Name: "rename-command", kind: renamings{}, flags: FileOnly},
 		{Name: "enable-debug-command", kind: enum[Protection]{def: ProtectedNo, names: protections, at: func(v *Values) *Protection { return &v.EnableDebugCommand }}, flags: Immutable},
 		{Name: "enable-protected-configs", kind: enum[Protection]{def: ProtectedNo, names: protections, at: func(v *Values) *Protection { return &v.EnableProtectedConfig }}, flags: Immutable},
@@ -173,7 +173,7 @@ func table() []Directive {
 
 		// Replication.
 		{Name: "replicaof", Alias: "slaveof", kind: primary{}, flags: Immutable | Multi, status: Refused, note: noReplica},
-		{Name: "masterauth", kind: text{check: passwordLength}, flags: Sensitive, status: Accepted, note: noReplica},
+		{Name: "masterauth", kind: text{}, flags: Sensitive, status: Accepted, note: noReplica},
 		{Name: "masteruser", kind: text{}, flags: Sensitive, status: Accepted, note: noReplica},
 		{Name: "replica-serve-stale-data", Alias: "slave-serve-stale-data", kind: boolean{def: true}, status: Accepted, note: noReplica},
 		{Name: "replica-read-only", Alias: "slave-read-only", kind: boolean{def: true}, status: Accepted, note: noReplica},
@@ -182,7 +182,7 @@ func table() []Directive {
 		{Name: "replica-ignore-disk-write-errors", kind: boolean{}, status: Accepted, note: noReplica},
 		{Name: "replica-priority", Alias: "slave-priority", kind: integer{def: 100, max: maxInt32}, status: Accepted, note: noReplica},
 		{Name: "replica-announced", kind: boolean{def: true}, status: Accepted, note: noReplica},
-		{Name: "replica-announce-ip", Alias: "slave-announce-ip", kind: text{check: hostName}, status: Accepted, note: noReplica},
+		{Name: "replica-announce-ip", Alias: "slave-announce-ip", kind: text{}, status: Accepted, note: noReplica},
 		{Name: "replica-announce-port", Alias: "slave-announce-port", kind: integer{max: 65535}, status: Accepted, note: noReplica},
 		{Name: "min-replicas-to-write", Alias: "min-slaves-to-write", kind: integer{max: maxInt32}, status: Refused, note: noReplica + ", so that no write could ever succeed"},
 		{Name: "min-replicas-max-lag", Alias: "min-slaves-max-lag", kind: integer{def: 10, max: maxInt32}, status: Accepted, note: noReplica},

@@ -30,7 +30,7 @@ func parseMemory(s string) (uint64, error) {
 		digits = len(s)
 	}
 	if digits == 0 {
-		return 0, errMemory
+		s, digits = "0"+s, 1 // Redis takes no digits for none
 	}
 	for _, u := range memoryUnits {
 		if !strings.EqualFold(s[digits:], u.name) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"slices"
 
 	"tidemark/aof"
@@ -263,4 +264,13 @@ func (v *Values) base() string {
 		return v.Dir
 	}
 	return v.cwd
+}
+
+// Path makes a path from the configuration absolute. A relative one is meant from dir, if that was configured, and otherwise from the
+// directory the process was started in.
+func (v *Values) Path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(v.base(), p)
 }
