@@ -1,7 +1,7 @@
 package bitmap
 
 import (
-	"sync"
+	"bytes"
 
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
@@ -21,17 +21,6 @@ func bitopCommand() *command.Descriptor {
 			{Name: "key", Type: "key", KeySpec: 1, Flags: command.Multiple},
 		},
 	}
-}
-
-// scratch lends buffers for results: the sources are views of shards that storing the result changes. Larger ones
-// than maxScratch are left to the garbage collector.
-var scratch = sync.Pool{New: func() any { return new(work) }}
-
-const maxScratch = 1 << 20
-
-type work struct {
-	buf []byte
-	src [][]byte
 }
 
 func bitop(c *command.Ctx) {
@@ -62,35 +51,49 @@ func bitop(c *command.Ctx) {
 		}
 	}
 	// Finding a key may remove it as expired, which moves what views show: they are taken when all have been found.
-	w := scratch.Get().(*work)
-	longest := 0
-	for i := range sources {
-		k := &sources[i]
-		var v []byte
-		if r := c.Peek(k); r != 0 {
-			v = k.Shard.Value(r)
-		}
-		w.src = append(w.src, v)
-		longest = max(longest, len(v))
-	}
-	if longest == 0 {
+	var room [8][]byte
+	src, longest := views(c, sources, room[:0])
+	c.W.Int(int64(longest))
+	switch {
+	case longest == 0:
 		if r := c.FindForWrite(dst); r != 0 {
 			dst.Shard.Delete(c.DB, dst.Hash, r)
 			c.Changed(dst)
 		}
-	} else {
-		if cap(w.buf) < longest {
-			w.buf = make([]byte, longest)
-		}
-		out := w.buf[:longest]
-		combine(op, out, w.src)
+	case longest > inPlace && !among(dst, sources):
+		c.Overwrite(dst, nil, keyspace.Raw, keyspace.NoExpire)
+		_, out := dst.Shard.Resize(c.DB, dst.Hash, dst.Shard.Find(c.DB, dst.Hash, dst.Name), longest)
+		src, _ = views(c, sources, src[:0]) // what they showed may have moved
+		combine(op, out, src)
+	default:
+		out := c.Scratch(longest)
+		combine(op, out, src)
 		c.Overwrite(dst, out, keyspace.Raw, keyspace.NoExpire)
 	}
-	clear(w.src)
-	w.src = w.src[:0]
-	if cap(w.buf) > maxScratch {
-		w.buf = nil
+}
+
+// inPlace is the length from which on a result is made where it will stay, rather than copied there.
+const inPlace = 128 << 10
+
+// views appends what the keys, which have been found before, hold; missing ones hold nothing.
+func views(c *command.Ctx, keys []command.Key, out [][]byte) (src [][]byte, longest int) {
+	for i := range keys {
+		k := &keys[i]
+		var v []byte
+		if r := c.Peek(k); r != 0 {
+			v = k.Shard.Value(r)
+		}
+		out = append(out, v)
+		longest = max(longest, len(v))
 	}
-	scratch.Put(w)
-	c.W.Int(int64(longest))
+	return out, longest
+}
+
+func among(k *command.Key, keys []command.Key) bool {
+	for i := range keys {
+		if bytes.Equal(k.Name, keys[i].Name) {
+			return true
+		}
+	}
+	return false
 }

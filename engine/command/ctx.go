@@ -56,6 +56,7 @@ type Ctx struct {
 	allChange bool
 	pos       []KeyPos
 	keyBuf    []byte
+	scratch   []byte
 
 	counts counters
 }

@@ -72,3 +72,18 @@ func (c *Ctx) FitsBulk(n int64) bool {
 	c.W.Error(ErrStringSize)
 	return false
 }
+
+// maxScratch is how much memory for results a Ctx keeps between commands.
+const maxScratch = 256 << 10
+
+// Scratch returns n bytes of whatever content for a handler to build a result in. They are good until the handler returns or calls
+// Scratch again.
+func (c *Ctx) Scratch(n int) []byte {
+	if n > maxScratch {
+		return make([]byte, n)
+	}
+	if cap(c.scratch) < n {
+		c.scratch = make([]byte, n, max(n, 4096))
+	}
+	return c.scratch[:n]
+}

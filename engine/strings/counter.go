@@ -71,8 +71,9 @@ func add(c *command.Ctx, by int64) {
 		return
 	}
 	var a [20]byte
-	c.Replace(k, r, strconv.AppendInt(a[:0], sum, 10), keyspace.Int, at)
-	c.W.Int(sum)
+	text := strconv.AppendInt(a[:0], sum, 10)
+	c.Replace(k, r, text, keyspace.Int, at)
+	c.W.B = append(append(append(c.W.B, ':'), text...), '\r', '\n') // W.Int, without printing the number twice
 }
 
 func incrbyfloatCommand() *command.Descriptor {
