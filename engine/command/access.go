@@ -33,7 +33,7 @@ func (c *Ctx) FindUntouched(k *Key) keyspace.Ref {
 // FindForWrite is Find for commands that go on to change the key: neither hit nor miss is counted.
 func (c *Ctx) FindForWrite(k *Key) keyspace.Ref {
 	r := c.Peek(k)
-	if r != 0 {
+	if r != 0 && !c.NoTouch {
 		c.noteAccess(k, r)
 	}
 	return r

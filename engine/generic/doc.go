@@ -17,6 +17,7 @@ func Commands() []*command.Descriptor {
 		expire, pexpire, expireAt, pexpireAt,
 		ttl, pttl, expireTime, pexpireTime, persist,
 		object, memory,
+		dump, restore,
 	}
 }
 

@@ -78,15 +78,8 @@ func setExpiry(c *command.Ctx, unit, base int64) {
 		c.W.Int(0)
 		return
 	}
-	// A replayed expiry is set even if it has passed: the removal is in the log, too, at its own place.
-	if at <= c.Now && !c.Replay && !c.Store.Loading.Load() {
-		k.Shard.Delete(c.DB, k.Hash, r)
-		if c.Store.LazyExpire.Load() {
-			c.Effect(unlinkWord, k.Name)
-		} else {
-			c.Effect(delWord, k.Name)
-		}
-		c.Changed(k)
+	if c.Past(at) {
+		c.RemovePast(k, r)
 		c.W.Int(1)
 		return
 	}
@@ -100,7 +93,7 @@ func setExpiry(c *command.Ctx, unit, base int64) {
 	c.W.Int(1)
 }
 
-var delWord, unlinkWord, pexpireatWord = []byte("DEL"), []byte("UNLINK"), []byte("PEXPIREAT")
+var pexpireatWord = []byte("PEXPIREAT")
 
 func expireCondition(c *command.Ctx) (cond int, ok bool) {
 	for _, a := range c.Args[3:] {

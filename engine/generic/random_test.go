@@ -126,8 +126,8 @@ func TestRandomAgainstRedis(t *testing.T) {
 	}
 }
 
-// dump lists every entry of a keyspace, expired or not.
-func dump(ks *keyspace.Keyspace) []string {
+// entries lists every entry of a keyspace, expired or not.
+func entries(ks *keyspace.Keyspace) []string {
 	var out []string
 	for i := range ks.NumShards() {
 		s := ks.Shard(i)
@@ -172,7 +172,7 @@ func TestReplayGivesTheSame(t *testing.T) {
 			t.Fatalf("seed %d: replay of %v: %s", seed, l, reply)
 		}
 	}
-	ours, theirs := dump(e.c.Store.KS), dump(f.c.Store.KS)
+	ours, theirs := entries(e.c.Store.KS), entries(f.c.Store.KS)
 	if !slices.Equal(ours, theirs) {
 		t.Errorf("seed %d: after replay\n%q\nbefore\n%q", seed, theirs, ours)
 	}

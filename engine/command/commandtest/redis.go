@@ -25,12 +25,13 @@ type Redis struct {
 	buf  []byte
 }
 
-// StartRedis starts one; it ends with the test.
-func StartRedis(tb testing.TB) *Redis {
+// StartRedis starts one, with further options as on its command line; it ends with the test.
+func StartRedis(tb testing.TB, options ...string) *Redis {
 	tb.Helper()
 	dir := tb.TempDir()
 	sock := filepath.Join(dir, "s")
-	cmd := exec.Command("redis-server", "--port", "0", "--unixsocket", sock, "--save", "", "--appendonly", "no", "--dir", dir)
+	options = append([]string{"--port", "0", "--unixsocket", sock, "--save", "", "--appendonly", "no", "--dir", dir}, options...)
+	cmd := exec.Command("redis-server", options...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
