@@ -1,6 +1,7 @@
 package strings
 
 import (
+	"math/rand/v2"
 	"strconv"
 	"testing"
 
@@ -83,6 +84,24 @@ func BenchmarkCommands(b *testing.B) {
 			r.C.Run()
 		}
 	})
+	for _, form := range []string{"LEN", "IDX"} {
+		b.Run("LCS"+form, func(b *testing.B) { // the largest table that is allowed
+			r := commandtest.New(b, families()...)
+			rnd := rand.New(rand.NewPCG(1, 1))
+			word := make([]byte, 11000)
+			for _, key := range []string{"x", "y"} {
+				for i := range word {
+					word[i] = byte('a' + rnd.IntN(20))
+				}
+				r.Do("SET", key, string(word))
+			}
+			r.Prepare("LCS", "x", "y", form)
+			for b.Loop() {
+				r.C.W.B = r.C.W.B[:0]
+				r.C.Run()
+			}
+		})
+	}
 	b.Run("APPEND", func(b *testing.B) {
 		r := loaded(b)
 		r.Prepare("APPEND", "log", "0123456789")

@@ -2,6 +2,7 @@ package strings
 
 import (
 	"math"
+	"math/bits"
 
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
@@ -118,52 +119,96 @@ func lcsStrings(c *command.Ctx) (a, b []byte, ok bool) {
 	return a, b, true
 }
 
-// lcsRow advances one row of the classic dynamic programme: row[j] is the length for a[:i] and b[:j]. dir, when not nil, gets bit
-// j-1 set where leaving out the last byte of a is strictly better than leaving out that of b.
-func lcsRow(row []uint32, ch byte, b []byte, dir []uint64) {
-	var diag, left uint32 // row[j-1] before and after
-	for j, x := range b {
-		up := row[j+1]
-		var v uint32
-		switch {
-		case x == ch:
-			v = diag + 1
-		case up > left:
-			v = up
-			if dir != nil {
-				dir[j>>6] |= 1 << (j & 63)
-			}
-		default:
-			v = left
-		}
-		diag, left = up, v
-		row[j+1] = v
-	}
+// The lengths L(i,j) of the common subsequences of a[:i] and b[:j] grow by 0 or 1 from one j to the next. A row is kept as those
+// steps, one bit for each byte of b, inverted: a word of it advances 64 cells of the classic table with an addition.
+//
+// Hyyrö, "Bit-parallel LCS-length computation revisited" (2004).
+type lcsRow struct {
+	inverted []uint64
+	at       [256][]uint64 // where in b each byte that a has occurs; nil: nowhere
 }
 
-func lcsLength(a, b []byte) uint32 {
-	row := make([]uint32, len(b)+1)
+func newLCSRow(a, b []byte) *lcsRow {
+	words := (len(b) + 63) / 64
+	r := &lcsRow{inverted: make([]uint64, words)}
+	for i := range r.inverted {
+		r.inverted[i] = ^uint64(0)
+	}
+	var in [256]bool
 	for _, ch := range a {
-		lcsRow(row, ch, b, nil)
+		in[ch] = true
 	}
-	return row[len(b)]
+	for j, ch := range b {
+		if !in[ch] {
+			continue
+		}
+		if r.at[ch] == nil {
+			r.at[ch] = make([]uint64, words)
+		}
+		r.at[ch][j>>6] |= 1 << (j & 63)
+	}
+	return r
 }
 
-// lcsTable remembers for each cell which way to walk back: one bit, as a match shows in the strings themselves.
+// next advances by a byte of a. steps, when not nil, receives the row as it stands then, not inverted.
+func (r *lcsRow) next(ch byte, steps []uint64) {
+	at := r.at[ch]
+	if at == nil {
+		for i := range steps {
+			steps[i] = ^r.inverted[i]
+		}
+		return
+	}
+	var carry uint64
+	row := r.inverted[:len(at)]
+	for i, m := range at {
+		v := row[i]
+		var sum uint64
+		sum, carry = bits.Add64(v, v&m, carry)
+		v = sum | v&^m
+		row[i] = v
+		if steps != nil {
+			steps[i] = ^v
+		}
+	}
+}
+
+// length is L at the end of the row.
+func (r *lcsRow) length(n int) (sum int) {
+	for i, v := range r.inverted {
+		v = ^v
+		if left := n - i*64; left < 64 {
+			v &= 1<<left - 1
+		}
+		sum += bits.OnesCount64(v)
+	}
+	return sum
+}
+
+func lcsLength(a, b []byte) int {
+	r := newLCSRow(a, b)
+	for _, ch := range a {
+		r.next(ch, nil)
+	}
+	return r.length(len(b))
+}
+
+// lcsTable keeps every row, to walk back from the end. Where the bytes differ, a step at (i,j) says that leaving out the last
+// byte of a keeps the length and leaving out that of b does not.
 type lcsTable struct {
-	dir    []uint64
+	steps  []uint64
 	stride int
-	length uint32
+	length int
 }
 
 func newLCSTable(a, b []byte) *lcsTable {
-	t := &lcsTable{stride: (len(b) + 63) / 64}
-	t.dir = make([]uint64, len(a)*t.stride)
-	row := make([]uint32, len(b)+1)
+	r := newLCSRow(a, b)
+	t := &lcsTable{stride: len(r.inverted)}
+	t.steps = make([]uint64, len(a)*t.stride)
 	for i, ch := range a {
-		lcsRow(row, ch, b, t.dir[i*t.stride:(i+1)*t.stride])
+		r.next(ch, t.steps[i*t.stride:(i+1)*t.stride])
 	}
-	t.length = row[len(b)]
+	t.length = r.length(len(b))
 	return t
 }
 
@@ -175,7 +220,7 @@ func (t *lcsTable) walk(a, b []byte, match func(i, j int)) {
 			match(i, j)
 			i--
 			j--
-		case t.dir[i*t.stride+j>>6]>>(j&63)&1 != 0:
+		case t.steps[i*t.stride+j>>6]>>(j&63)&1 != 0:
 			i--
 		default:
 			j--

@@ -125,3 +125,22 @@ func TestRandomCommands(t *testing.T) {
 		return out
 	})
 }
+
+func TestRandomLCS(t *testing.T) {
+	n := 0
+	commandtest.CompareRandom(t, 600, families(), func(rnd *rand.Rand) []string {
+		n++
+		if n%4 != 1 {
+			return []string{"LCS", "a", "b", []string{"LEN", "IDX", "WITHMATCHLEN"}[n%3]}
+		}
+		word := func() string {
+			b := make([]byte, rnd.IntN(400))
+			kinds := 1 + rnd.IntN(30)
+			for i := range b {
+				b[i] = byte('a' + rnd.IntN(kinds))
+			}
+			return string(b)
+		}
+		return []string{"MSET", "a", word(), "b", word()}
+	})
+}
