@@ -43,7 +43,7 @@ func appendClient(b []byte, ss *session, now int64) []byte {
 	num(" qbuf-free=", int64(p.net.QueryBufFree))
 	// Arguments are views into the query buffer: they take nothing of their own.
 	str("", " argv-mem=0")
-	num(" multi-mem=", 0)
+	num(" multi-mem=", int64(p.multiMem))
 	num(" rbs=", int64(p.net.OutputMem))
 	num(" rbp=", int64(p.net.OutputMem))
 	num(" obl=", int64(p.net.OutputBuf))
@@ -74,7 +74,7 @@ func outputListBytes(p *published) int {
 
 // clientBytes is the memory a client accounts for.
 func clientBytes(p *published) int64 {
-	return int64(sessionBytes + p.net.QueryBuf + p.net.QueryBufFree + p.net.OutputMem)
+	return int64(sessionBytes + p.net.QueryBuf + p.net.QueryBufFree + p.net.OutputMem + p.multiMem)
 }
 
 // flagsLocked gives the letters of CLIENT LIST's flags; pub is locked.

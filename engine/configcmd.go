@@ -69,6 +69,11 @@ func (s *Server) watchConfig() {
 		s.rewrite.checkAt.Store(0)
 		return nil
 	})
+	s.cfg.OnChangeOf([]string{"save", "stop-writes-on-bgsave-error"}, func(_, v *config.Values) error {
+		// The new points are in force, and looked at, from the end of the next turn on.
+		s.saves.next.Store(0)
+		return nil
+	})
 	s.cfg.OnChangeOf([]string{"requirepass", "protected-mode", "maxmemory", "maxmemory-policy", "maxmemory-samples",
 		"maxmemory-eviction-tenacity", "lazyfree-lazy-eviction", "lfu-log-factor", "lfu-decay-time", "lazyfree-lazy-expire", "proto-max-bulk-len",
 		"loglevel"},

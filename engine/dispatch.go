@@ -125,6 +125,9 @@ func (s *Server) refuse(ss *session, d *command.Descriptor, unknownSub bool, arg
 				return misconf(err)
 			}
 		}
+		if s.saves.refuse.Load() {
+			return errSaveFailed
+		}
 	}
 	return ""
 }
@@ -155,6 +158,9 @@ func (s *Server) refuseBlock(c *command.Ctx, t *transaction) string {
 	if flags&command.Write != 0 {
 		if log := s.store.Log(); log != nil && log.Err() != nil {
 			why = misconf(log.Err())
+		}
+		if why == "" && s.saves.refuse.Load() {
+			why = errSaveFailed
 		}
 	}
 	if why == "" && flags&command.DenyOOM != 0 && !s.memoryAllows(c) {

@@ -32,6 +32,12 @@ func (s *Server) startExpiry() {
 	s.expiry.ctx = command.NewCtx(s.store, s.table)
 	s.expiry.armedAt.Store(noneDue)
 	s.store.NextExpiry.Store(s.earliestExpiry())
+	s.pause.changed = func(on bool) {
+		s.store.HoldExpiry.Store(on)
+		if !on {
+			s.net.Loops()[0].Post(s.armExpiry)
+		}
+	}
 	s.net.Loops()[0].Post(func(l *netio.Loop) { s.armExpiry(l) })
 }
 
@@ -84,9 +90,8 @@ func (s *Server) armExpiry(l *netio.Loop) {
 func (s *Server) expireDue(l *netio.Loop) {
 	e := &s.expiry
 	e.timer = nil
-	if s.pause.stopsExpiry() {
-		e.timer = l.After(10*time.Millisecond, func() { s.expireDue(l) })
-		return
+	if s.store.HoldExpiry.Load() {
+		return // the end of the pause arms the timer again
 	}
 	start := time.Now()
 	e.ctx.Now = start.UnixMilli()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"syscall"
@@ -251,8 +252,8 @@ func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	rss := residentBytes()
 	peak := s.store.Stats.NotePeak(used)
 	overhead := m.Tables + m.ExpiryIndex
-	var gc runtime.MemStats
-	runtime.ReadMemStats(&gc)
+	goRuntime := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}}
+	metrics.Read(goRuntime) // stops nothing, unlike runtime.ReadMemStats
 	t.bytes("used_memory", used)
 	t.bytes("used_memory_rss", rss)
 	t.bytes("used_memory_peak", peak)
@@ -297,8 +298,8 @@ func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	t.int("tidemark_memory_expiry_index", m.ExpiryIndex)
 	t.int("tidemark_memory_free", m.Free)
 	t.int("tidemark_memory_pending_free", m.PendingFree)
-	t.int("tidemark_go_heap", int64(gc.HeapAlloc))
-	t.int("tidemark_go_sys", int64(gc.Sys))
+	t.int("tidemark_go_heap", int64(goRuntime[0].Value.Uint64()))
+	t.int("tidemark_go_sys", int64(goRuntime[1].Value.Uint64()))
 }
 
 func percent(n, of int64) string {

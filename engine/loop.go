@@ -107,6 +107,8 @@ func (s *Server) Close(c *netio.Conn, err error) {
 func (s *Server) EndTurn(l *netio.Loop) netio.CommitMode {
 	ls := s.stateOf(l)
 	ls.ctx.Publish()
+	s.stats.turn(s, l.Now())
+	s.saves.turn(s)
 	s.rearmExpiry()
 	if !ls.wrote && !ls.wantRoom && !ls.wantSync {
 		ls.read = false
@@ -154,6 +156,9 @@ func (s *Server) Commit() {
 // Watermark is what gates wait for.
 func (s *Server) Watermark() int64 {
 	if log := s.store.Log(); log != nil {
+		return log.Synced()
+	}
+	if log := s.closing.Load(); log != nil {
 		return log.Synced()
 	}
 	return 1<<63 - 1 // the log was switched off: nothing waits for it any more

@@ -18,6 +18,10 @@ type pause struct {
 	// active is looked at for every command; everything else only while it is set.
 	active atomic.Bool
 
+	// changed is told, with mu held, when a pause begins and when it ends: while it lasts no key may be removed because its time
+	// has come, since replicas would see it, and a pause promises them a dataset that stands still.
+	changed func(on bool)
+
 	mu       sync.Mutex
 	all      bool  // every command, rather than writes alone
 	until    int64 // Unix ms
@@ -34,7 +38,7 @@ func (p *pause) start(until int64, all bool) {
 		until, all = max(until, p.until), all || p.all
 	}
 	p.until, p.all = until, all
-	p.active.Store(true)
+	p.setActiveLocked(true)
 	if p.timer != nil {
 		p.timer.Stop()
 	}
@@ -57,7 +61,7 @@ func (p *pause) forShutdown(on bool) {
 	defer p.mu.Unlock()
 	p.shutdown = on
 	if on {
-		p.active.Store(true)
+		p.setActiveLocked(true)
 		return
 	}
 	p.settleLocked()
@@ -78,6 +82,12 @@ func (p *pause) expired() {
 	p.stop()
 }
 
+func (p *pause) setActiveLocked(on bool) {
+	if p.active.Swap(on) != on && p.changed != nil {
+		p.changed(on)
+	}
+}
+
 // settleLocked lets everybody go, unless the shutdown holds them.
 func (p *pause) settleLocked() {
 	if p.until == 0 && p.timer != nil {
@@ -87,7 +97,7 @@ func (p *pause) settleLocked() {
 	if p.shutdown {
 		return
 	}
-	p.active.Store(p.until != 0)
+	p.setActiveLocked(p.until != 0)
 	for ss := range p.held {
 		ss.conn.Post(func(c *netio.Conn) {
 			ss.conn.SetIdleExempt(ss.blocked != nil)
@@ -160,10 +170,6 @@ func (p *pause) state() (reason, actions string, ms int64) {
 	}
 	return "client_pause", actions, max(p.until-nowMillis(), 0)
 }
-
-// stopsExpiry reports whether keys may not be removed now because their time has come: replicas would see it, and
-// a pause promises them a standing dataset.
-func (p *pause) stopsExpiry() bool { return p.active.Load() }
 
 // flags is the union of the queued commands' flags.
 func (t *transaction) flags() (f command.Flags) {

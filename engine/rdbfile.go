@@ -40,7 +40,7 @@ func (w *rdbWriter) begin(s *Server, kind snapshotKind, offset int64) error {
 		rdb.Aux{Key: "ctime", Value: strconv.FormatInt(time.Now().Unix(), 10)},
 		rdb.Aux{Key: "used-mem", Value: strconv.FormatInt(s.store.KS.Used(), 10)},
 		rdb.Aux{Key: "repl-stream-db", Value: "0"},
-		rdb.Aux{Key: "repl-id", Value: s.replID},
+		rdb.Aux{Key: "repl-id", Value: s.replicationID()},
 		rdb.Aux{Key: "repl-offset", Value: strconv.FormatInt(offset, 10)},
 		rdb.Aux{Key: "aof-base", Value: base}))
 }

@@ -31,6 +31,9 @@ const (
 // errSnapshotRunning is what a second snapshot is refused with.
 var errSnapshotRunning = errors.New("a background save or AOF rewrite is in progress")
 
+// errGivenUp ends a snapshot that the shutdown has no time for.
+var errGivenUp = errors.New("the server shuts down")
+
 // sink takes a snapshot's bytes.
 type sink interface {
 	Write(p []byte) (int, error)
@@ -65,6 +68,7 @@ type snapshotJob struct {
 	dirty   int64
 	offset  int64        // of the log, at which the snapshot is exact
 	keys    atomic.Int64 // encoded so far
+	ended   chan struct{}
 
 	// Of the walking loop.
 	next  int // shard
@@ -112,7 +116,8 @@ func (s *Server) startSnapshot(kind snapshotKind, open func(offset int64) (sink,
 	}
 	ks := s.store.KS
 	j := &snapshotJob{s: s, kind: kind, started: time.Now(), dirty: s.store.Stats.Dirty.Load(), left: ks.NumShards(),
-		done: make([]bool, ks.NumShards()), chunks: make(chan []byte, snapshotQueue), spare: make(chan []byte, snapshotQueue+2)}
+		done: make([]bool, ks.NumShards()), chunks: make(chan []byte, snapshotQueue), spare: make(chan []byte, snapshotQueue+2),
+		ended: make(chan struct{})}
 	ks.LockAll()
 	if log := s.store.Log(); log != nil {
 		j.offset = log.Mark()
@@ -214,6 +219,9 @@ func (j *snapshotJob) write() {
 			j.s.net.Loops()[0].Post(j.walk)
 		}
 	}
+	if err == nil && j.failed.Load() {
+		err = errGivenUp
+	}
 	if err == nil {
 		err = w.end()
 	}
@@ -250,6 +258,8 @@ func (j *snapshotJob) finish(err error) {
 		s.log.Noticef("Background %s finished successfully", j.kind)
 	}
 	r.checkAt.Store(0)
+	close(j.ended)
+	s.saves.look(s)
 	if rewriteNext {
 		if err := s.startRewrite(); err != nil {
 			s.log.Warningf("A scheduled AOF rewrite did not start: %v", err)
@@ -350,6 +360,7 @@ func (s *Server) saveRDB(path string) error {
 	r.rdbFailed, r.rdbSeconds = false, int64(time.Since(start).Seconds())
 	r.lastSave, r.dirtyAtSave = time.Now().Unix(), dirty
 	r.mu.Unlock()
+	s.saves.look(s)
 	s.log.Noticef("DB saved on disk")
 	return nil
 }

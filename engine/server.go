@@ -54,6 +54,7 @@ type Server struct {
 	stats   stats
 	expiry  expiry
 	rewrite rewrite
+	saves   savePoints
 
 	needAuth   atomic.Bool
 	protected  atomic.Bool
@@ -64,6 +65,9 @@ type Server struct {
 	replID  string
 	started time.Time
 	stop    shutdown
+
+	// closing is the log while closeLog writes its rest: replies go on waiting for it.
+	closing atomic.Pointer[aof.Log]
 }
 
 // Start loads the data, opens the log and the listeners, and begins to serve. What it returns an error for was logged nowhere
@@ -227,10 +231,16 @@ func (s *Server) closeLog() error {
 	if l == nil {
 		return nil
 	}
+	s.closing.Store(l)
 	s.store.KS.LockAll()
 	s.store.SetLog(nil)
 	s.store.KS.UnlockAll()
-	return l.Close()
+	err := l.Close()
+	s.closing.Store(nil)
+	if s.net != nil {
+		s.wakeInterested()
+	}
+	return err
 }
 
 // Addrs are the addresses listened on.

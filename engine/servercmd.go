@@ -90,9 +90,11 @@ func (s *Server) snapshotRunning() snapshotKind {
 }
 
 func (s *Server) bgsave(c *command.Ctx) {
+	schedule := false
 	switch {
 	case len(c.Args) == 1:
 	case len(c.Args) == 2 && command.Is(c.Args[1], "schedule"):
+		schedule = true
 	default:
 		c.W.Error(command.ErrSyntax)
 		return
@@ -111,6 +113,8 @@ func (s *Server) bgsave(c *command.Ctx) {
 		c.W.Error("ERR " + err.Error())
 	case s.snapshotRunning() == kindRDB:
 		c.W.Error("ERR Background save already in progress")
+	case schedule && s.scheduleSave():
+		c.W.Simple("Background saving scheduled")
 	default:
 		c.W.Error("ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a " +
 			"BGSAVE whenever possible.")

@@ -46,22 +46,23 @@ const (
 
 // published is what CLIENT LIST and INFO show of a session to other loops; written at the end of each batch of requests.
 type published struct {
-	mu      sync.Mutex
-	name    string
-	libName string
-	libVer  string
-	db      int
-	multi   int // queued commands, -1 outside MULTI
-	watch   int
-	resp    int
-	cmd     *command.Descriptor
-	flags   string
-	user    string
-	net     netio.ConnStats
-	addr    string
-	laddr   string
-	fd      int
-	blocked bool
+	mu       sync.Mutex
+	name     string
+	libName  string
+	libVer   string
+	db       int
+	multi    int // queued commands, -1 outside MULTI
+	multiMem int // bytes of the queued commands
+	watch    int
+	resp     int
+	cmd      *command.Descriptor
+	flags    string
+	user     string
+	net      netio.ConnStats
+	addr     string
+	laddr    string
+	fd       int
+	blocked  bool
 }
 
 // publish copies what others may see.
@@ -69,9 +70,9 @@ func (ss *session) publish() {
 	p := &ss.pub
 	p.mu.Lock()
 	p.db, p.cmd, p.user = ss.db, ss.lastCmd, ss.user
-	p.multi = -1
+	p.multi, p.multiMem = -1, 0
 	if ss.multi != nil {
-		p.multi = len(ss.multi.cmds)
+		p.multi, p.multiMem = len(ss.multi.cmds), ss.multi.bytes
 	}
 	p.watch = len(ss.watching)
 	p.resp = 2

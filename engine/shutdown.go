@@ -113,11 +113,16 @@ func (s *Server) dropSnapshot() {
 	r := &s.rewrite
 	r.mu.Lock()
 	j := r.job
-	r.scheduled = false
+	r.scheduled, r.saveNext = false, false
 	r.mu.Unlock()
-	if j != nil {
-		s.log.Warningf("A background %s is in progress; it is given up.", j.kind)
-		j.failed.Store(true)
+	if j == nil {
+		return
+	}
+	s.log.Warningf("A background %s is in progress; it is given up.", j.kind)
+	j.failed.Store(true)
+	select {
+	case <-j.ended:
+	case <-time.After(flushAtEnd): // the disk stands still; the file stays behind under its temporary name
 	}
 }
 

@@ -90,6 +90,7 @@ func (w *waiter) release() {
 	w.ss.conn.SetIdleExempt(false)
 	w.ss.conn.Release()
 	w.ss.conn.Flush()
+	w.ss.publish()
 }
 
 func waitCommands() []*command.Descriptor {

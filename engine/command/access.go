@@ -135,6 +135,9 @@ func (c *Ctx) Logged() bool { return c.log != nil }
 
 // expire removes a key whose time has come, and logs that.
 func (c *Ctx) expire(k *Key, r keyspace.Ref) {
+	if c.Store.HoldExpiry.Load() {
+		return
+	}
 	if c.log != nil && !c.log.Room(c.home) {
 		return // the reader sees it expired all the same; it will be removed when the log has room
 	}

@@ -22,6 +22,8 @@ type Store struct {
 	LazyExpire atomic.Bool
 	// MaxBulkBytes is proto-max-bulk-len: no command makes a string longer than that.
 	MaxBulkBytes atomic.Int64
+	// HoldExpiry: keys whose time has come are hidden, but stay (CLIENT PAUSE).
+	HoldExpiry atomic.Bool
 	// NoActiveExpire stops active expiry (DEBUG SET-ACTIVE-EXPIRE 0).
 	NoActiveExpire atomic.Bool
 
