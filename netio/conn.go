@@ -49,6 +49,7 @@ type Conn struct {
 	quiet      bool // held for a reason of the server's: the end of input can wait
 	idleExempt bool
 	unix       bool
+	adopted    bool // by Adopt: not a client
 
 	// input; see input.go
 	serving bool
@@ -61,6 +62,7 @@ type Conn struct {
 	in      []byte // what is being served; in[pos:] is not yet parsed
 	pos     int
 	last    int    // where the request that Next returned last starts
+	huge    bool   // own is not Go memory; see huge.go
 	own     []byte // what was left between turns, from ownPos on
 	ownPos  int
 	part    *resp.Partial
@@ -241,6 +243,9 @@ func (c *Conn) Stats() ConnStats {
 		s.QueryBuf = len(c.own) - c.ownPos
 		s.QueryBufFree = cap(c.own) - len(c.own)
 	}
+	if c.huge {
+		s.QueryBufFree = 0 // address space, not memory
+	}
 	s.OutputBuf = len(c.W.B)
 	s.OutputList = len(c.chunks)
 	s.OutputMem = cap(c.W.B)
@@ -274,11 +279,14 @@ func (l *Loop) close(c *Conn, err error) {
 	// a connection of another loop: the slot must be free by then.
 	l.slots[c.fd] = nil
 	l.conns--
-	l.srv.numConns.Add(-1)
+	if !c.adopted {
+		l.srv.numConns.Add(-1)
+	}
 	closeFD(c.fd)
 	l.putBuf(c.W.B)
 	c.W.B, c.chunks, c.gates = nil, nil, nil
-	c.in, c.own = nil, nil
+	c.in = nil
+	c.dropOwn()
 	if c.part != nil {
 		l.putPart(c.part)
 		c.part = nil

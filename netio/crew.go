@@ -12,7 +12,7 @@ import (
 // (design D3a): that is cheaper than handing each commit to another thread, as long as the disk is
 // quick. When it is not, the loop must not wait. So the thread announces
 // the commit in Loop.guard (even to odd) before it begins, and a standby looks at
-// the guards every half millisecond for as long as commits happen:
+// the guards every millisecond for as long as commits happen:
 //
 //	loop's thread   guard 2k → 2k+1    Commit ......................    2k+1 → 2k+2: it still has the loop
 //	standby                                   older than 1 ms: 2k+1 → 2k+2: the standby has it
@@ -27,8 +27,7 @@ import (
 
 const (
 	guardNanos   = 1_000_000 // a commit older than this loses the loop
-	watchNanos   = 500_000   // how often the standby looks
-	watchIdle    = 20        // looks without a commit after which it goes to sleep
+	watchIdle    = 10        // looks without a commit after which the standby goes to sleep
 	spareThreads = 4         // beyond one per loop and the standby
 )
 
@@ -192,7 +191,9 @@ func (k *crew) watch(w *worker) *Loop {
 	quiet := 0
 	for !k.stop.Load() {
 		busy := false
-		next := int64(watchNanos)
+		// A commit that begins while it sleeps is seen at the next look, when it is at most
+		// guardNanos old; the look after that is timed for the rest.
+		next := int64(guardNanos)
 		for i, l := range loops {
 			g := l.guard.Load()
 			if g != seen[i] {

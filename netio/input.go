@@ -19,6 +19,7 @@ const (
 	readBufBytes   = 64 << 10
 	turnRequests   = 1024      // a connection's share of one turn
 	bigReadBytes   = 256 << 10 // most that is read of a large bulk in one turn
+	hugeBytes      = 1 << 20   // a request known to be longer gets pages of its own
 	keepOwnBytes   = 4 << 10   // a larger buffer is dropped once it is empty
 	directMinBytes = 16 << 10  // leftovers from this length on are not copied to and fro
 )
@@ -109,10 +110,19 @@ func (c *Conn) room(have, need int) []byte {
 		c.own = c.own[:have]
 		c.ownPos = 0
 	}
+	if need > hugeBytes && !c.huge {
+		// Address space for all of it at once: memory is taken as data
+		// arrives, and nothing is ever copied to a larger place.
+		if b := mapHuge(need); b != nil {
+			b = append(b, c.own...)
+			c.dropOwn()
+			c.own, c.huge = b, true
+		}
+	}
 	if cap(c.own)-have < readBufBytes && cap(c.own) < need || cap(c.own) == have {
 		size := min(max(2*cap(c.own), 2*readBufBytes), max(need, have+readBufBytes))
-		b := make([]byte, have, size)
-		copy(b, c.own)
+		b := append(make([]byte, 0, size), c.own...)
+		c.dropOwn()
 		c.own = b
 	}
 	end := min(cap(c.own), have+bigReadBytes)
@@ -177,14 +187,21 @@ func (l *Loop) serve(c *Conn) {
 // keep copies the leftover to the connection's own buffer.
 func (l *Loop) keep(c *Conn, left []byte) {
 	if cap(c.own) < len(left) || cap(c.own) > keepOwnBytes && len(left) <= keepOwnBytes {
+		c.dropOwn()
 		c.own = make([]byte, 0, (len(left)+511)&^511)
 	}
-	// left may be the tail of what own already holds in front: copying is by memmove.
 	c.own = append(c.own[:0], left...)
 	c.ownPos = 0
 }
 
-func (c *Conn) dropOwn() { c.own, c.ownPos = nil, 0 }
+func (c *Conn) dropOwn() {
+	if c.huge {
+		c.huge = false
+		// Giving back half a gigabyte takes the kernel milliseconds.
+		go unmapHuge(c.own)
+	}
+	c.own, c.ownPos = nil, 0
+}
 
 func (l *Loop) checkQuery(c *Conn, n int) {
 	if max := l.limits.MaxQueryBytes; max > 0 && int64(n) > max && c.stop&stopDead == 0 {

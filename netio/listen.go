@@ -214,10 +214,13 @@ const (
 
 // accept takes new connections; l is loop 0.
 func (l *Loop) accept(a *listener) {
-	for range acceptsPerTurn {
+	for left := acceptsPerTurn; left > 0; left-- {
 		fd, sa, err := unix.Accept4(a.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
+			if l.tick(); l.late() {
+				left = 0
+			}
 			l.srv.admit(l, fd, sa, a.path != "")
 		case unix.EINTR, unix.ECONNABORTED:
 		case unix.EAGAIN:

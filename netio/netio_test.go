@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -356,6 +358,13 @@ func TestLiar(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		return s.QueryBuf == 29
+	})
+	c.send(t, "def")
+	until(t, "more bytes arrive", func() bool {
+		st := make(chan ConnStats)
+		sc.Post(func(c *Conn) { st <- c.Stats() })
+		s := <-st
+		return s.QueryBuf == 32 && s.QueryBufFree < 1<<20
 	})
 }
 
@@ -1143,5 +1152,187 @@ func TestMigration(t *testing.T) {
 	}
 	if s.NumConns() != 0 {
 		t.Errorf("%d connections left", s.NumConns())
+	}
+}
+
+// TestOutOfDescriptors: no busy loop while there are none, service once there are.
+func TestOutOfDescriptors(t *testing.T) {
+	h := newBook()
+	s := serve(t, Config{}, h)
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	a := dial(t, s)
+	a.do(t, "PING")
+	// The client's socket exists and gets the number below the limit; the
+	// server's end of it would need the next.
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	low := was
+	low.Cur = uint64(fd) + 1
+	for n := range fd { // fill the gaps below
+		if _, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil {
+			if err := unix.Dup3(fd, n, unix.O_CLOEXEC); err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(n)
+		}
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	restore := sync.OnceFunc(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &was) })
+	defer restore()
+	ap := s.Addrs()[0].(*net.TCPAddr)
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: ap.Port, Addr: [4]byte(ap.IP.To4())}); err != nil {
+		t.Fatal(err)
+	}
+	paused := func() (p bool) {
+		done := make(chan struct{})
+		s.Loops()[0].Post(func(l *Loop) {
+			for _, a := range l.acceptors {
+				p = p || a.paused
+			}
+			close(done)
+		})
+		<-done
+		return
+	}
+	until(t, "the listener rests", paused)
+	if got := a.do(t, "PING"); got != "+PONG" {
+		t.Fatal(got)
+	}
+	before := h.turns.Load()
+	time.Sleep(acceptRest * 2) // the absence of events has no event
+	if n := h.turns.Load() - before; n > 6 {
+		t.Errorf("%d turns while out of descriptors", n)
+	}
+	restore()
+	until(t, "accepted", func() bool { return s.NumConns() == 2 })
+}
+
+// TestIdleMemory: an idle connection owns no buffers.
+func TestIdleMemory(t *testing.T) {
+	h := newBook()
+	s := serve(t, Config{}, h)
+	const n = 1000
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var fds []int
+	defer func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}()
+	ap := s.Addrs()[0].(*net.TCPAddr)
+	before := heap()
+	in, out := []byte(request("PING")), make([]byte, 16)
+	for range n {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fds = append(fds, fd)
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: ap.Port, Addr: [4]byte(ap.IP.To4())}); err != nil {
+			t.Fatal(err)
+		}
+		unix.Write(fd, in)
+		if k, err := unix.Read(fd, out); k != 7 {
+			t.Fatal(k, err)
+		}
+	}
+	per := (int64(heap()) - int64(before)) / n
+	t.Logf("%d bytes of heap per idle connection", per)
+	if per > 2048 {
+		t.Errorf("%d bytes of heap per idle connection", per)
+	}
+}
+
+// TestNoAllocation: a round trip allocates nothing on the server's side.
+func TestNoAllocation(t *testing.T) {
+	s := serve(t, Config{}, quickly{newBook()})
+	ap := s.Addrs()[0].(*net.TCPAddr)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: ap.Port, Addr: [4]byte(ap.IP.To4())}); err != nil {
+		t.Fatal(err)
+	}
+	in := []byte(strings.Repeat(request("ECHO", "0123456789"), 16))
+	out := make([]byte, 16*len("$10\r\n0123456789\r\n"))
+	trip := func() {
+		if _, err := unix.Write(fd, in); err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < len(out); {
+			k, err := unix.Read(fd, out[n:])
+			if k <= 0 {
+				t.Fatal(k, err)
+			}
+			n += k
+		}
+	}
+	trip()
+	if n := testing.AllocsPerRun(500, trip); n != 0 {
+		t.Errorf("%v allocations per round trip", n)
+	}
+}
+
+// TestAdopt: a socket that was dialed is served like an accepted one.
+func TestAdopt(t *testing.T) {
+	h := newBook()
+	s := serve(t, Config{Limits: Limits{MaxClients: 1}}, h)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	n, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	f, err := n.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	fd, err := unix.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if err := s.Adopt(fd, func(c *Conn) {
+		c.Session = new(int)
+		c.W.Simple("HELLO")
+		c.Flush()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c := &client{far, bufio.NewReader(far)}
+	c.want(t, "+HELLO")
+	if got := c.do(t, "COUNT"); got != ":1" {
+		t.Error(got)
+	}
+	if s.NumConns() != 0 {
+		t.Error("counted as a client")
+	}
+	far.Close()
+	if err := <-h.closed; err != io.EOF {
+		t.Error(err)
 	}
 }

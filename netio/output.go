@@ -1,6 +1,8 @@
 package netio
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -257,6 +259,12 @@ func (l *Loop) checkOutput(c *Conn) {
 	if lim.SoftBytes > 0 && n > lim.SoftBytes {
 		if c.softOver == 0 {
 			c.softOver = l.mono
+			l.After(lim.SoftFor+time.Millisecond, func() {
+				// It may be on another loop by now, then with nothing unsent.
+				if c.loop.Load() == l && c.stop&stopDead == 0 && c.softOver != 0 {
+					l.checkOutput(c)
+				}
+			})
 		} else if l.mono-c.softOver > int64(lim.SoftFor) {
 			over = true
 		}

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -300,11 +301,38 @@ func (s *Server) admit(l *Loop, fd int, sa unix.Sockaddr, isUnix bool) {
 	}
 }
 
+// Adopt serves a socket that was opened elsewhere, such as one that this process
+// dialed (a replication link). The server owns fd from now on. begin takes the
+// place of Handler.Accept: it runs on the loop before the first byte is read and sets the
+// Session. The connection counts neither as a client nor against MaxClients, and has no
+// idle timeout. Any goroutine, while the server runs.
+func (s *Server) Adopt(fd int, begin func(c *Conn)) error {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	peer, err := unix.Getpeername(fd)
+	if err != nil {
+		return os.NewSyscallError("getpeername", err)
+	}
+	s.loops[0].Post(func(l *Loop) {
+		c := &Conn{srv: s, id: s.nextID.Add(1), fd: fd, peer: addrPort(peer), created: l.now, active: l.now,
+			adopted: true, idleExempt: true}
+		c.loop.Store(l)
+		begin(c)
+		if err := l.attach(c); err != nil {
+			l.orphan(c, err)
+		}
+	})
+	return nil
+}
+
 // orphan ends a connection that could not be put on the loop.
 func (l *Loop) orphan(c *Conn, err error) {
 	l.srv.logf('#', "Registering client connection: %v", err)
 	c.stop |= stopDead
-	l.srv.numConns.Add(-1)
+	if !c.adopted {
+		l.srv.numConns.Add(-1)
+	}
 	l.srv.handler.Close(c, err)
 	closeFD(c.fd)
 }

@@ -14,6 +14,19 @@ type counters struct {
 	accepted, rejected, queryLimit, outputLimit, takeovers, migrations atomic.Int64
 }
 
+// ResetStats starts the counters anew (CONFIG RESETSTAT). Any goroutine.
+func (s *Server) ResetStats() {
+	for _, n := range []*atomic.Int64{&s.stats.accepted, &s.stats.rejected, &s.stats.queryLimit, &s.stats.outputLimit,
+		&s.stats.takeovers, &s.stats.migrations} {
+		n.Store(0)
+	}
+	for _, l := range s.loops {
+		l.bytesIn.Store(0)
+		l.bytesOut.Store(0)
+		l.longest.Store(0)
+	}
+}
+
 // Stats sums over all loops. Any goroutine.
 func (s *Server) Stats() Stats {
 	st := Stats{

@@ -31,6 +31,7 @@ type handler struct {
 	written atomic.Int64
 	synced  atomic.Int64
 	role    sync.Mutex
+	work    time.Duration
 }
 
 func (h *handler) Accept(c *netio.Conn) string { return "" }
@@ -45,17 +46,22 @@ func (h *handler) EndTurn(l *netio.Loop) netio.CommitMode {
 }
 
 func (h *handler) Commit() {
-	h.role.Lock()
-	defer h.role.Unlock()
-	w := h.written.Load()
-	time.Sleep(h.delay)
-	h.synced.Store(w)
+	for h.written.Load() != h.synced.Load() && h.role.TryLock() {
+		w := h.written.Load()
+		time.Sleep(h.delay)
+		h.synced.Store(w)
+		h.role.Unlock()
+	}
 }
 
 func (h *handler) Serve(c *netio.Conn) {
 	var r netio.Request
 	for c.Next(&r) {
 		a := r.Args
+		if h.work > 0 {
+			for t := time.Now(); time.Since(t) < h.work; {
+			}
+		}
 		switch {
 		case len(a) == 2 && len(a[0]) == 3 && a[0][0]|32 == 'g':
 			h.mu.Lock()
@@ -93,9 +99,10 @@ func main() {
 	loops := flag.Int("loops", 0, "most loops")
 	commit := flag.String("commit", "none", "none, inline or handoff")
 	delay := flag.Duration("delay", 0, "how long a commit takes")
+	work := flag.Duration("work", 0, "how long every request keeps the processor busy")
 	prof := flag.String("pprof", "", "address of net/http/pprof")
 	flag.Parse()
-	h := &handler{data: map[string][]byte{}, delay: *delay}
+	h := &handler{data: map[string][]byte{}, delay: *delay, work: *work}
 	h.mode = map[string]netio.CommitMode{"inline": netio.CommitInline, "handoff": netio.CommitHandoff}[*commit]
 	if *prof != "" {
 		go func() { log.Print(http.ListenAndServe(*prof, nil)) }()
