@@ -30,7 +30,7 @@ func bitOffset(c *command.Ctx, arg []byte, width int64) (off int64, ok bool) {
 		arg, unit = arg[1:], width
 	}
 	n, ok := command.ParseInt(arg)
-	if !ok || n < 0 || n > (1<<62)/unit || !c.Replay && n*unit>>3 >= c.Store.MaxBulkBytes.Load() {
+	if !ok || n < 0 || n > (1<<62)/unit || n*unit>>3 >= c.MaxBulk() {
 		c.W.Error(errBitOffset)
 		return 0, false
 	}

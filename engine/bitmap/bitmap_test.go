@@ -16,7 +16,11 @@ func families() [][]*command.Descriptor {
 
 func TestDescriptors(t *testing.T) { commandtest.CompareInfo(t, Commands()) }
 
-func TestScripts(t *testing.T) { commandtest.CompareScript(t, "testdata/bitmap.txt", families) }
+func TestScripts(t *testing.T) {
+	for _, name := range []string{"bitmap.txt", "limits.txt"} {
+		t.Run(name, func(t *testing.T) { commandtest.CompareScript(t, "testdata/"+name, families) })
+	}
+}
 
 // Results longer than inPlace are made where they stay, also when the destination is a source.
 func TestLargeBitop(t *testing.T) {

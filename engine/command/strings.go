@@ -63,10 +63,22 @@ func (c *Ctx) RemovePast(k *Key, r keyspace.Ref) {
 	c.Changed(k)
 }
 
-// FitsBulk reports whether a string of n bytes may come to be; if not, the error has been replied. What the log says is
-// not judged: it was allowed when it happened.
+// replayedBulkMax bounds strings in replay, where the limit may have been another when they came to be: a damaged log
+// or a hostile primary must not make the server ask for memory without end.
+const replayedBulkMax = 4 << 30
+
+// MaxBulk is the length in bytes that no string may exceed.
+func (c *Ctx) MaxBulk() int64 {
+	n := c.Store.MaxBulkBytes.Load()
+	if c.Replay {
+		return max(n, replayedBulkMax)
+	}
+	return n
+}
+
+// FitsBulk reports whether a string of n bytes may come to be; if not, the error has been replied.
 func (c *Ctx) FitsBulk(n int64) bool {
-	if n <= c.Store.MaxBulkBytes.Load() || c.Replay {
+	if n <= c.MaxBulk() {
 		return true
 	}
 	c.W.Error(ErrStringSize)

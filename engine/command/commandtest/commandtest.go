@@ -32,7 +32,7 @@ type Runner struct {
 }
 
 // New returns a Runner; the keyspace goes with the test. A few commands that scripts look around with come
-// along: DEL, EXISTS, PTTL, TTL, TYPE, PEXPIREAT, PERSIST, OBJECT ENCODING, FLUSHALL, and LPUSH, which makes what is no string.
+// along: DEL, EXISTS, PTTL, TTL, TYPE, PEXPIREAT, PERSIST, OBJECT ENCODING, FLUSHALL, CONFIG SET proto-max-bulk-len, and LPUSH, which makes what is no string.
 func New(tb testing.TB, families ...[]*command.Descriptor) *Runner {
 	ks := keyspace.New(keyspace.Options{Shards: 16, Databases: 2})
 	tb.Cleanup(ks.Close)
@@ -161,6 +161,14 @@ func helpers() []*command.Descriptor {
 			} else {
 				c.W.BulkString(c.Keys[0].Shard.Encoding(r).String())
 			}
+		}},
+		{Name: "config", Arity: 4, Handler: func(c *command.Ctx) {
+			n, err := strconv.ParseInt(string(c.Args[3]), 10, 64)
+			if err != nil || !command.Is(c.Args[1], "set") || !command.Is(c.Args[2], "proto-max-bulk-len") {
+				panic("scripts can only CONFIG SET proto-max-bulk-len, in bytes")
+			}
+			c.Store.MaxBulkBytes.Store(n)
+			c.W.OK()
 		}},
 		{Name: "flushall", Arity: 1, Scope: command.ScopeAll, Handler: func(c *command.Ctx) {
 			for i := range c.Store.KS.NumShards() {
