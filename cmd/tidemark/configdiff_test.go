@@ -145,7 +145,7 @@ func TestFileErrorsLikeRedis(t *testing.T) {
 		"appendfilename a/b", "appenddirname a/b", "dbfilename a/b", "rename-command GET", "rename-command GET a", "include", "include /nowhere/*.conf", "lua-replicate-commands yes",
 		"list-max-ziplist-entries 5", "list-max-ziplist-entries", "notify-keyspace-events KEx", "notify-keyspace-events q", "notify-keyspace-events K E", "latency-tracking-info-percentiles 50 99",
 		"latency-tracking-info-percentiles x", "latency-tracking-info-percentiles 101", "oom-score-adj-values 0 1 2", "oom-score-adj-values 0 1", "oom-score-adj-values 0 1 3000", "shutdown-on-sigterm save force",
-		"shutdown-on-sigterm never", "shutdown-on-sigterm", "replicaof no one", "replicaof x", "proc-title-template {x}", "databases 0", "databases 16",
+		"shutdown-on-sigterm never", "shutdown-on-sigterm", "replicaof no one", "replicaof x", "proc-title-template {x}", "databases 16",
 		"tcp-backlog -1", "hz -1", "maxclients 0", "cluster-announce-hostname a_b", "requirepass " + strings.Repeat("x", 513), "slave-priority 5", "min-slaves-max-lag 1", "syslog-facility local0", "syslog-facility mail",
 		"enable-debug-command local", "enable-debug-command x", "maxmemory-policy lru", "maxmemory-clients 5%", "maxmemory-clients x", "repl-backlog-size 0", "slowlog-log-slower-than -2",
 	} {

@@ -50,6 +50,7 @@ func (p *life) live() int {
 	if err != nil {
 		return p.fatal(err)
 	}
+	started <- s
 	p.log.Noticef("Server initialized")
 	p.writePidFile(v, true)
 	p.watchConfig()
@@ -61,7 +62,6 @@ func (p *life) live() int {
 		p.log.Noticef("Ready to accept connections unix")
 	}
 	p.tell(p.supervisor.Ready())
-	started <- s
 	s.Wait()
 	p.tell(p.supervisor.Stopping())
 	p.leave()
@@ -126,6 +126,9 @@ func (p *life) writePidFile(v *config.Values, started bool) {
 	p.pidFile = path
 }
 
+// aboutToStart is how long a signal that comes before the server has started waits for that.
+const aboutToStart = 500 * time.Millisecond
+
 // obey waits for the signals that end the server. A shutdown that fails (the last snapshot could not be written) leaves it serving and waits for
 // the next one; a SIGINT while one is under way ends the process at once.
 func (p *life) obey(signals <-chan os.Signal, started <-chan server) {
@@ -140,9 +143,11 @@ func (p *life) obey(signals <-chan os.Signal, started <-chan server) {
 			p.log.Warningf("Signal received but errors trying to shut down the server, check the logs for more information: %v", err)
 		case sig := <-signals:
 			if s == nil {
+				// The data may take minutes to load, and nobody waits for that. But clients may have been served for a moment already, if the
+				// engine is just about to say so, and they deserve a clean end.
 				select {
-				case s = <-started: // both had arrived
-				default:
+				case s = <-started:
+				case <-time.After(aboutToStart):
 					p.log.Warningf("Received shutdown signal during loading, exiting now.")
 					p.exit(0)
 				}

@@ -75,6 +75,7 @@ func (k boolean) reset(v *Values, d *Directive)          { store(v, d, k.at, k.d
 type integer struct {
 	def, min, max int64
 	clamp         func(int64) int64 // what is stored for an accepted value
+	check         func(int64) error
 	at            func(*Values) *int64
 }
 
@@ -94,6 +95,11 @@ func (k integer) set(v *Values, d *Directive, in input) error {
 	}
 	if err := between(x, k.min, k.max); err != nil {
 		return err
+	}
+	if k.check != nil {
+		if err := k.check(x); err != nil {
+			return err
+		}
 	}
 	if k.clamp != nil {
 		x = k.clamp(x)

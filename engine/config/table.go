@@ -13,6 +13,12 @@ const (
 	noFork     = "no process is forked"
 	noJemalloc = "memory is not managed by jemalloc"
 	noModules  = "there are no modules"
+	noType     = "this data type does not exist yet"
+	noCron     = "no work is done by the clock; INFO repeats the value"
+	alwaysLazy = "large values are always given back in the background"
+	noACL      = "there are no ACL users yet"
+	noSlowlog  = "there is no slow log yet"
+	noLatency  = "latencies are not recorded yet"
 	noScripts  = "there are no scripts yet"
 	noCPUList  = "threads are not pinned; use taskset or the service manager"
 	obsolete   = "Redis ignores it as well"
@@ -38,7 +44,7 @@ func table() []Directive {
 		{Name: "proto-max-bulk-len", kind: memory{def: 512 << 20, min: 1 << 20, at: func(v *Values) *int64 { return &v.ProtoMaxBulkBytes }}},
 		{Name: "client-query-buffer-limit", kind: memory{def: 1 << 30, min: 1 << 20, at: func(v *Values) *int64 { return &v.ClientQueryBufferBytes }}},
 		{Name: "client-output-buffer-limit", kind: outputLimits{}, flags: Multi},
-		{Name: "maxmemory-clients", kind: share{at: func(v *Values) *int64 { return &v.MaxMemoryClientsBytes }}},
+		{Name: "maxmemory-clients", kind: share{at: func(v *Values) *int64 { return &v.MaxMemoryClientsBytes }}, status: Accepted, note: "clients are not evicted; client-output-buffer-limit and client-query-buffer-limit bound each of them"},
 		// Redis's default is 1. Here the number of loops follows the load up to one a core, and 0, the default, leaves it at that.
 		{Name: "io-threads", kind: integer{max: 128, at: func(v *Values) *int64 { return &v.IOThreads }}, flags: Immutable},
 		{Name: "io-threads-do-reads", kind: boolean{}, flags: Immutable, status: Accepted, note: "event loops always read"},
@@ -63,7 +69,7 @@ func table() []Directive {
 		{Name: "crash-memcheck-enabled", kind: boolean{def: true}, status: Accepted, note: "the Go runtime prints the stacks of all goroutines"},
 		{Name: "use-exit-on-panic", kind: boolean{}, flags: Immutable | Hidden, status: Accepted, note: "it is for Redis's own tests"},
 		{Name: "disable-thp", kind: boolean{def: true}, flags: Immutable, status: Accepted, note: "nothing is forked, so huge pages cost no copies"},
-		{Name: "shutdown-timeout", kind: integer{def: 10, max: maxInt32, at: func(v *Values) *int64 { return &v.ShutdownTimeout }}},
+		{Name: "shutdown-timeout", kind: integer{def: 10, max: maxInt32, at: func(v *Values) *int64 { return &v.ShutdownTimeout }}, status: Accepted, note: noReplica + ", and there is nobody else to wait for"},
 		{Name: "shutdown-on-sigint", kind: flags[ShutdownFlags]{names: []string{"default", "save", "nosave", "now", "force"}, at: func(v *Values) *ShutdownFlags { return &v.ShutdownOnSigint }}, flags: Multi},
 		{Name: "shutdown-on-sigterm", kind: flags[ShutdownFlags]{names: []string{"default", "save", "nosave", "now", "force"}, at: func(v *Values) *ShutdownFlags { return &v.ShutdownOnSigterm }}, flags: Multi},
 		{Name: "ignore-warnings", kind: text{}, status: Accepted, note: "there is no warning that refuses to start"},
@@ -75,37 +81,38 @@ func table() []Directive {
 		{Name: "oom-score-adj-values", kind: oomScores{}, flags: Multi, status: Accepted, note: noFork},
 
 		// Keyspace.
-		{Name: "databases", kind: integer{def: 16, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.Databases }}, flags: Immutable},
-		{Name: "hz", kind: integer{def: 10, max: maxInt32, clamp: clampHZ, at: func(v *Values) *int64 { return &v.HZ }}},
-		{Name: "dynamic-hz", kind: boolean{def: true, at: func(v *Values) *bool { return &v.DynamicHZ }}},
-		{Name: "active-expire-effort", kind: integer{def: 1, min: 1, max: 10, at: func(v *Values) *int64 { return &v.ActiveExpireEffort }}},
+		// Redis has no upper bound.
+		{Name: "databases", kind: integer{def: 16, min: 1, max: 4096, at: func(v *Values) *int64 { return &v.Databases }}, flags: Immutable},
+		{Name: "hz", kind: integer{def: 10, max: maxInt32, clamp: clampHZ, at: func(v *Values) *int64 { return &v.HZ }}, status: Accepted, note: noCron},
+		{Name: "dynamic-hz", kind: boolean{def: true, at: func(v *Values) *bool { return &v.DynamicHZ }}, status: Accepted, note: noCron},
+		{Name: "active-expire-effort", kind: integer{def: 1, min: 1, max: 10, at: func(v *Values) *int64 { return &v.ActiveExpireEffort }}, status: Accepted, note: "expired keys are found by an index of their times, not by sampling"},
 		{Name: "activerehashing", kind: boolean{def: true}, status: Accepted, note: "tables always grow in steps"},
 
 		// Memory.
 		{Name: "maxmemory", kind: memory{at: func(v *Values) *int64 { return &v.MaxMemoryBytes }}},
 		{Name: "maxmemory-policy", kind: enum[EvictionPolicy]{def: NoEviction, names: evictionNames, at: func(v *Values) *EvictionPolicy { return &v.MaxMemoryPolicy }}},
 		{Name: "maxmemory-samples", kind: integer{def: 5, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.MaxMemorySamples }}},
-		{Name: "maxmemory-eviction-tenacity", kind: integer{def: 10, max: 100, at: func(v *Values) *int64 { return &v.EvictionTenacity }}},
+		{Name: "maxmemory-eviction-tenacity", kind: integer{def: 10, max: 100, at: func(v *Values) *int64 { return &v.EvictionTenacity }}, status: Accepted, note: "a command evicts what it needs"},
 		{Name: "lfu-log-factor", kind: integer{def: 10, max: maxInt32, at: func(v *Values) *int64 { return &v.LFULogFactor }}},
 		{Name: "lfu-decay-time", kind: integer{def: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.LFUDecayMinutes }}},
 		{Name: "lazyfree-lazy-eviction", kind: boolean{at: func(v *Values) *bool { return &v.LazyEviction }}},
 		{Name: "lazyfree-lazy-expire", kind: boolean{at: func(v *Values) *bool { return &v.LazyExpire }}},
-		{Name: "lazyfree-lazy-server-del", kind: boolean{at: func(v *Values) *bool { return &v.LazyServerDel }}},
-		{Name: "lazyfree-lazy-user-del", kind: boolean{at: func(v *Values) *bool { return &v.LazyUserDel }}},
-		{Name: "lazyfree-lazy-user-flush", kind: boolean{at: func(v *Values) *bool { return &v.LazyUserFlush }}},
-		{Name: "sanitize-dump-payload", kind: enum[SanitizePolicy]{def: SanitizeNo, names: []string{"no", "yes", "clients"}, at: func(v *Values) *SanitizePolicy { return &v.SanitizeDumpPayload }}},
-		{Name: "hash-max-listpack-entries", Alias: "hash-max-ziplist-entries", kind: integer{def: 512, max: maxInt64, at: func(v *Values) *int64 { return &v.HashMaxEntries }}},
-		{Name: "hash-max-listpack-value", Alias: "hash-max-ziplist-value", kind: memory{def: 64, at: func(v *Values) *int64 { return &v.HashMaxValueBytes }}},
-		{Name: "set-max-intset-entries", kind: integer{def: 512, max: maxInt64, at: func(v *Values) *int64 { return &v.SetMaxIntset }}},
-		{Name: "set-max-listpack-entries", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.SetMaxEntries }}},
-		{Name: "set-max-listpack-value", kind: integer{def: 64, max: maxInt64, at: func(v *Values) *int64 { return &v.SetMaxValueBytes }}},
-		{Name: "zset-max-listpack-entries", Alias: "zset-max-ziplist-entries", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.ZSetMaxEntries }}},
-		{Name: "zset-max-listpack-value", Alias: "zset-max-ziplist-value", kind: memory{def: 64, at: func(v *Values) *int64 { return &v.ZSetMaxValueBytes }}},
-		{Name: "list-max-listpack-size", Alias: "list-max-ziplist-size", kind: integer{def: -2, min: -1 << 31, max: maxInt32, at: func(v *Values) *int64 { return &v.ListMaxListpackSize }}},
-		{Name: "list-compress-depth", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.ListCompressDepth }}},
-		{Name: "hll-sparse-max-bytes", kind: memory{def: 3000, at: func(v *Values) *int64 { return &v.HLLSparseMaxBytes }}},
-		{Name: "stream-node-max-bytes", kind: memory{def: 4096, at: func(v *Values) *int64 { return &v.StreamNodeMaxBytes }}},
-		{Name: "stream-node-max-entries", kind: integer{def: 100, max: maxInt64, at: func(v *Values) *int64 { return &v.StreamNodeMaxEntries }}},
+		{Name: "lazyfree-lazy-server-del", kind: boolean{at: func(v *Values) *bool { return &v.LazyServerDel }}, status: Accepted, note: alwaysLazy},
+		{Name: "lazyfree-lazy-user-del", kind: boolean{at: func(v *Values) *bool { return &v.LazyUserDel }}, status: Accepted, note: alwaysLazy},
+		{Name: "lazyfree-lazy-user-flush", kind: boolean{at: func(v *Values) *bool { return &v.LazyUserFlush }}, status: Accepted, note: alwaysLazy},
+		{Name: "sanitize-dump-payload", kind: enum[SanitizePolicy]{def: SanitizeNo, names: []string{"no", "yes", "clients"}, at: func(v *Values) *SanitizePolicy { return &v.SanitizeDumpPayload }}, status: Accepted, note: "payloads are always checked in full"},
+		{Name: "hash-max-listpack-entries", Alias: "hash-max-ziplist-entries", kind: integer{def: 512, max: maxInt64, at: func(v *Values) *int64 { return &v.HashMaxEntries }}, status: Accepted, note: noType},
+		{Name: "hash-max-listpack-value", Alias: "hash-max-ziplist-value", kind: memory{def: 64, at: func(v *Values) *int64 { return &v.HashMaxValueBytes }}, status: Accepted, note: noType},
+		{Name: "set-max-intset-entries", kind: integer{def: 512, max: maxInt64, at: func(v *Values) *int64 { return &v.SetMaxIntset }}, status: Accepted, note: noType},
+		{Name: "set-max-listpack-entries", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.SetMaxEntries }}, status: Accepted, note: noType},
+		{Name: "set-max-listpack-value", kind: integer{def: 64, max: maxInt64, at: func(v *Values) *int64 { return &v.SetMaxValueBytes }}, status: Accepted, note: noType},
+		{Name: "zset-max-listpack-entries", Alias: "zset-max-ziplist-entries", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.ZSetMaxEntries }}, status: Accepted, note: noType},
+		{Name: "zset-max-listpack-value", Alias: "zset-max-ziplist-value", kind: memory{def: 64, at: func(v *Values) *int64 { return &v.ZSetMaxValueBytes }}, status: Accepted, note: noType},
+		{Name: "list-max-listpack-size", Alias: "list-max-ziplist-size", kind: integer{def: -2, min: -1 << 31, max: maxInt32, at: func(v *Values) *int64 { return &v.ListMaxListpackSize }}, status: Accepted, note: noType},
+		{Name: "list-compress-depth", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.ListCompressDepth }}, status: Accepted, note: noType},
+		{Name: "hll-sparse-max-bytes", kind: memory{def: 3000, at: func(v *Values) *int64 { return &v.HLLSparseMaxBytes }}, status: Accepted, note: noType},
+		{Name: "stream-node-max-bytes", kind: memory{def: 4096, at: func(v *Values) *int64 { return &v.StreamNodeMaxBytes }}, status: Accepted, note: noType},
+		{Name: "stream-node-max-entries", kind: integer{def: 100, max: maxInt64, at: func(v *Values) *int64 { return &v.StreamNodeMaxEntries }}, status: Accepted, note: noType},
 		{Name: "jemalloc-bg-thread", kind: boolean{def: true}, status: Accepted, note: noJemalloc},
 		{Name: "activedefrag", kind: boolean{}, status: Accepted, note: noJemalloc},
 		{Name: "active-defrag-ignore-bytes", kind: memory{def: 100 << 20, min: 1}, status: Accepted, note: noJemalloc},
@@ -122,7 +129,7 @@ func table() []Directive {
 		{Name: "dir", kind: directory{}, flags: Protected | DenyLoading | Explicit},
 		{Name: "dbfilename", kind: text{def: "dump.rdb", check: fileName("dbfilename", "filename"), at: func(v *Values) *string { return &v.DBFilename }}, flags: Protected},
 		{Name: "save", kind: savePoints{}, flags: Multi},
-		{Name: "stop-writes-on-bgsave-error", kind: boolean{def: true, at: func(v *Values) *bool { return &v.StopWritesOnSaveError }}},
+		{Name: "stop-writes-on-bgsave-error", kind: boolean{def: true, at: func(v *Values) *bool { return &v.StopWritesOnSaveError }}, status: Accepted, note: "a failed snapshot loses nothing that the AOF promised"},
 		{Name: "rdbcompression", kind: boolean{def: true, at: func(v *Values) *bool { return &v.RDBCompression }}},
 		{Name: "rdbchecksum", kind: boolean{def: true, at: func(v *Values) *bool { return &v.RDBChecksum }}, flags: Immutable},
 		{Name: "rdb-save-incremental-fsync", kind: boolean{def: true}, status: Accepted, note: "snapshots are written in bounded steps"},
@@ -133,12 +140,12 @@ func table() []Directive {
 		{Name: "appendfilename", kind: text{def: "appendonly.aof", check: fileName("appendfilename", "filename"), at: func(v *Values) *string { return &v.AppendFilename }}, flags: Immutable},
 		{Name: "appenddirname", kind: text{def: "appendonlydir", check: fileName("appenddirname", "dirname"), at: func(v *Values) *string { return &v.AppendDirname }}, flags: Immutable},
 		{Name: "appendfsync", kind: enum[aof.Policy]{def: aof.EverySec, names: []string{"everysec", "always", "no"}, at: func(v *Values) *aof.Policy { return &v.AppendFsync }}},
-		{Name: "no-appendfsync-on-rewrite", kind: boolean{at: func(v *Values) *bool { return &v.NoFsyncOnRewrite }}},
+		{Name: "no-appendfsync-on-rewrite", kind: boolean{at: func(v *Values) *bool { return &v.NoFsyncOnRewrite }}, status: Accepted, note: "a rewrite does not hold up the sync"},
 		{Name: "auto-aof-rewrite-percentage", kind: integer{def: 100, max: maxInt32, at: func(v *Values) *int64 { return &v.RewritePercentage }}},
 		{Name: "auto-aof-rewrite-min-size", kind: memory{def: 64 << 20, at: func(v *Values) *int64 { return &v.RewriteMinBytes }}},
 		{Name: "aof-load-truncated", kind: boolean{def: true, at: func(v *Values) *bool { return &v.LoadTruncated }}},
-		{Name: "aof-use-rdb-preamble", kind: boolean{def: true, at: func(v *Values) *bool { return &v.UseRDBPreamble }}},
-		{Name: "aof-timestamp-enabled", kind: boolean{at: func(v *Values) *bool { return &v.AOFTimestamps }}},
+		{Name: "aof-use-rdb-preamble", kind: boolean{def: true, at: func(v *Values) *bool { return &v.UseRDBPreamble }}, status: Accepted, note: "bases are always in RDB format"},
+		{Name: "aof-timestamp-enabled", kind: boolean{at: func(v *Values) *bool { return &v.AOFTimestamps }}, status: Accepted, note: "the AOF has annotations of its own"},
 		{Name: "aof-rewrite-incremental-fsync", kind: boolean{def: true}, status: Accepted, note: "bases are written in bounded steps"},
 		{Name: "loading-process-events-interval-bytes", kind: memory{def: 2 << 20, min: 1 << 10, max: maxInt32}, flags: Hidden, status: Accepted, note: "loading does not block the event loops"},
 		{Name: "aof-disable-auto-gc", kind: boolean{}, status: Accepted, note: "it is for Redis's own tests"},
@@ -154,21 +161,21 @@ func table() []Directive {
 		{Name: "loadmodule", kind: statement{n: -1}, flags: FileOnly, status: Refused, note: noModules},
 		{Name: "user", kind: statement{n: -1}, flags: FileOnly, status: Refused, note: "there are no ACL users yet; use requirepass"},
 		{Name: "aclfile", kind: text{}, flags: Immutable, status: Refused, note: "there are no ACL users yet; use requirepass"},
-		{Name: "acllog-max-len", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.ACLLogMaxLen }}},
-		{Name: "acl-pubsub-default", kind: enum[uint8]{def: 1, names: []string{"allchannels", "resetchannels"}}, status: Accepted, note: "there are no ACL users yet"},
+		{Name: "acllog-max-len", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.ACLLogMaxLen }}, status: Accepted, note: noACL},
+		{Name: "acl-pubsub-default", kind: enum[uint8]{def: 1, names: []string{"allchannels", "resetchannels"}}, status: Accepted, note: noACL},
 
 		// Observation.
-		{Name: "slowlog-log-slower-than", kind: integer{def: 10000, min: -1, max: maxInt64, at: func(v *Values) *int64 { return &v.SlowlogSlowerThanMicros }}},
-		{Name: "slowlog-max-len", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.SlowlogMaxLen }}},
-		{Name: "latency-monitor-threshold", kind: integer{max: maxInt64, at: func(v *Values) *int64 { return &v.LatencyMonitorMillis }}},
-		{Name: "latency-tracking", kind: boolean{def: true, at: func(v *Values) *bool { return &v.LatencyTracking }}},
-		{Name: "latency-tracking-info-percentiles", kind: percentiles{}, flags: Multi},
-		{Name: "notify-keyspace-events", kind: notifications{}},
+		{Name: "slowlog-log-slower-than", kind: integer{def: 10000, min: -1, max: maxInt64, at: func(v *Values) *int64 { return &v.SlowlogSlowerThanMicros }}, status: Accepted, note: noSlowlog},
+		{Name: "slowlog-max-len", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.SlowlogMaxLen }}, status: Accepted, note: noSlowlog},
+		{Name: "latency-monitor-threshold", kind: integer{max: maxInt64, at: func(v *Values) *int64 { return &v.LatencyMonitorMillis }}, status: Accepted, note: noLatency},
+		{Name: "latency-tracking", kind: boolean{def: true, at: func(v *Values) *bool { return &v.LatencyTracking }}, status: Accepted, note: noLatency},
+		{Name: "latency-tracking-info-percentiles", kind: percentiles{}, flags: Multi, status: Accepted, note: noLatency},
+		{Name: "notify-keyspace-events", kind: notifications{}, status: Accepted, note: "there is no publish and subscribe yet, so nobody could listen"},
 		{Name: "watchdog-period", kind: integer{max: maxInt32}, flags: Hidden, status: Accepted, note: "take a profile instead, see pprof-addr"},
-		{Name: "tracking-table-max-keys", kind: integer{def: 1000000, max: maxInt64, at: func(v *Values) *int64 { return &v.TrackingTableMaxKeys }}},
+		{Name: "tracking-table-max-keys", kind: integer{def: 1000000, max: maxInt64, at: func(v *Values) *int64 { return &v.TrackingTableMaxKeys }}, status: Accepted, note: "there is no client side caching yet"},
 
 		// Scripts.
-		{Name: "busy-reply-threshold", Alias: "lua-time-limit", kind: integer{def: 5000, max: maxInt64, at: func(v *Values) *int64 { return &v.BusyReplyMillis }}},
+		{Name: "busy-reply-threshold", Alias: "lua-time-limit", kind: integer{def: 5000, max: maxInt64, at: func(v *Values) *int64 { return &v.BusyReplyMillis }}, status: Accepted, note: noScripts},
 		{Name: "lua-replicate-commands", kind: statement{n: 1}, flags: FileOnly, status: Accepted, note: obsolete},
 
 		// Replication.
@@ -177,7 +184,7 @@ func table() []Directive {
 		{Name: "masteruser", kind: text{}, flags: Sensitive, status: Accepted, note: noReplica},
 		{Name: "replica-serve-stale-data", Alias: "slave-serve-stale-data", kind: boolean{def: true}, status: Accepted, note: noReplica},
 		{Name: "replica-read-only", Alias: "slave-read-only", kind: boolean{def: true}, status: Accepted, note: noReplica},
-		{Name: "replica-lazy-flush", Alias: "slave-lazy-flush", kind: boolean{}, status: Accepted, note: noReplica},
+		{Name: "replica-lazy-flush", Alias: "slave-lazy-flush", kind: boolean{}, status: Accepted, note: alwaysLazy},
 		{Name: "replica-ignore-maxmemory", Alias: "slave-ignore-maxmemory", kind: boolean{def: true}, status: Accepted, note: noReplica},
 		{Name: "replica-ignore-disk-write-errors", kind: boolean{}, status: Accepted, note: noReplica},
 		{Name: "replica-priority", Alias: "slave-priority", kind: integer{def: 100, max: maxInt32}, status: Accepted, note: noReplica},
@@ -245,10 +252,10 @@ func table() []Directive {
 
 		// Tidemark's own.
 		{Name: "pprof-addr", kind: text{at: func(v *Values) *string { return &v.PprofAddr }}, flags: Immutable},
-		{Name: "shards", kind: integer{max: 1 << 12, at: func(v *Values) *int64 { return &v.Shards }}, flags: Immutable},
-		{Name: "ring-size", kind: memory{def: 1 << 20, min: 64 << 10, max: 1 << 30, check: powerOfTwo, at: func(v *Values) *int64 { return &v.RingBytes }}, flags: Immutable},
+		{Name: "shards", kind: integer{max: 1 << 12, check: powerOfTwo, at: func(v *Values) *int64 { return &v.Shards }}, flags: Immutable},
+		{Name: "ring-size", kind: memory{def: 256 << 10, min: 4 << 10, max: 1 << 30, check: powerOfTwo, at: func(v *Values) *int64 { return &v.RingBytes }}, flags: Immutable},
 		{Name: "aof-segment-size", kind: memory{def: 64 << 20, min: 1 << 20, max: 16 << 30, at: func(v *Values) *int64 { return &v.SegmentBytes }}, flags: Immutable},
-		{Name: "aof-map-threshold", kind: memory{def: 64 << 10, max: 1 << 30, at: func(v *Values) *int64 { return &v.MapThresholdBytes }}, flags: Immutable},
+		{Name: "aof-map-threshold", kind: memory{def: 16 << 10, min: 1, max: 1 << 30, at: func(v *Values) *int64 { return &v.MapThresholdBytes }}, flags: Immutable},
 	}
 }
 
