@@ -129,7 +129,7 @@ func table() []Directive {
 		{Name: "dir", kind: directory{}, flags: Protected | DenyLoading | Explicit},
 		{Name: "dbfilename", kind: text{def: "dump.rdb", check: fileName("dbfilename", "filename"), at: func(v *Values) *string { return &v.DBFilename }}, flags: Protected},
 		{Name: "save", kind: savePoints{}, flags: Multi},
-		{Name: "stop-writes-on-bgsave-error", kind: boolean{def: true, at: func(v *Values) *bool { return &v.StopWritesOnSaveError }}, status: Accepted, note: "a failed snapshot loses nothing that the AOF promised"},
+		{Name: "stop-writes-on-bgsave-error", kind: boolean{def: true, at: func(v *Values) *bool { return &v.StopWritesOnSaveError }}},
 		{Name: "rdbcompression", kind: boolean{def: true, at: func(v *Values) *bool { return &v.RDBCompression }}},
 		{Name: "rdbchecksum", kind: boolean{def: true, at: func(v *Values) *bool { return &v.RDBChecksum }}, flags: Immutable},
 		{Name: "rdb-save-incremental-fsync", kind: boolean{def: true}, status: Accepted, note: "snapshots are written in bounded steps"},
