@@ -45,13 +45,13 @@ func (l *Loop) balance() {
 	case load >= hotLoad && l.conns > 1 && span < 2*windowNanos:
 		l.cool = 0
 		if l.hot++; l.hot == hotWindows-1 {
-			l.cpus = readCPUs()
+			l.cpus = s.cpuTimes()
 		}
 		if l.hot < hotWindows {
 			return
 		}
 		l.hot = 0
-		if idleCores(l.cpus, readCPUs()) < idleShare {
+		if idleCores(l.cpus, s.cpuTimes()) < idleShare {
 			return
 		}
 		if t := s.leastLoaded(); t != l && t.loadNow(l.mono) < hotLoad/2 {
@@ -147,12 +147,14 @@ func (l *Loop) move(c *Conn, t *Loop) {
 
 // usableCPUs counts the CPUs that the process may use: its affinity mask, and what
 // the runtime has found out of cgroup limits.
-func usableCPUs() int {
+func usableCPUs() int { return min(usableAffinity(), runtime.GOMAXPROCS(0)) }
+
+func usableAffinity() int {
 	var set unix.CPUSet
 	if unix.SchedGetaffinity(0, &set) != nil {
 		return 1
 	}
-	return max(min(set.Count(), runtime.GOMAXPROCS(0)), 1)
+	return max(set.Count(), 1)
 }
 
 // cpuTimes are the idle and all ticks of the CPUs that the process may use.

@@ -28,7 +28,7 @@ import (
 const (
 	guardNanos   = 1_000_000 // a commit older than this loses the loop
 	watchIdle    = 10        // looks without a commit after which the standby goes to sleep
-	spareThreads = 4         // beyond one per loop and the standby
+	spareThreads = 2         // beyond one per loop and the standby
 )
 
 // seat is a futex that one thread sleeps on.

@@ -1093,18 +1093,7 @@ func TestShutdownFlushes(t *testing.T) {
 // opportunity lose, repeat and reorder nothing, and Kill finds them.
 func TestMigration(t *testing.T) {
 	h := newBook()
-	s, err := Listen(Config{Addrs: []string{"127.0.0.1:0"}, MaxLoops: 2}, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(s.Loops()) < 2 {
-		second, err := newLoop(s, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.loops = append(s.loops, second)
-		s.ended = make(chan *Loop, 2)
-	}
+	s := listenTwo(t, h)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(0) })
 	stop := make(chan struct{})

@@ -24,8 +24,9 @@ type Server struct {
 	nextID   atomic.Int64
 	stats    counters
 
-	mover  Mover       // the handler, if it is one
-	spread atomic.Bool // more than one loop has connections; see balance.go
+	cpuTimes func() cpuTimes // readCPUs, but in tests
+	mover    Mover           // the handler, if it is one
+	spread   atomic.Bool     // more than one loop has connections; see balance.go
 
 	mu        sync.Mutex
 	tcp       []*listener   // guarded by mu
@@ -47,6 +48,7 @@ func Listen(cfg Config, h Handler) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, handler: h, keepAlive: cfg.KeepAlive, ended: make(chan *Loop, n)}
 	s.mover, _ = h.(Mover)
+	s.cpuTimes = readCPUs
 	s.SetLimits(cfg.Limits)
 	var err error
 	if s.tcp, err = listenTCP(cfg.Addrs, cfg.Backlog, cfg.KeepAlive); err != nil {

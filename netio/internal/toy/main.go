@@ -4,7 +4,8 @@
 //
 //	go build -o /tmp/toy ./netio/internal/toy && /tmp/toy --port 6399
 //
-// With -commit inline or handoff every SET is gated on a commit that takes -delay.
+// With -commit inline or handoff every SET is gated on a commit that takes -delay
+// or writes and syncs a page of -file.
 package main
 
 import (
@@ -31,6 +32,8 @@ type handler struct {
 	written atomic.Int64
 	synced  atomic.Int64
 	role    sync.Mutex
+	file    *os.File // written and synced by every commit; may be nil
+	page    []byte
 	work    time.Duration
 }
 
@@ -48,7 +51,18 @@ func (h *handler) EndTurn(l *netio.Loop) netio.CommitMode {
 func (h *handler) Commit() {
 	for h.written.Load() != h.synced.Load() && h.role.TryLock() {
 		w := h.written.Load()
-		time.Sleep(h.delay)
+		if h.file != nil {
+			// As a log does with a prepared segment: overwrite, no metadata.
+			if _, err := h.file.WriteAt(h.page, w%1024*4096); err != nil {
+				log.Fatal(err)
+			}
+			if err := syscall.Fdatasync(int(h.file.Fd())); err != nil {
+				log.Fatal(err)
+			}
+		}
+		if h.delay > 0 {
+			time.Sleep(h.delay)
+		}
 		h.synced.Store(w)
 		h.role.Unlock()
 	}
@@ -99,11 +113,27 @@ func main() {
 	loops := flag.Int("loops", 0, "most loops")
 	commit := flag.String("commit", "none", "none, inline or handoff")
 	delay := flag.Duration("delay", 0, "how long a commit takes")
+	file := flag.String("file", "", "a file that every commit writes to and syncs")
 	work := flag.Duration("work", 0, "how long every request keeps the processor busy")
 	prof := flag.String("pprof", "", "address of net/http/pprof")
 	flag.Parse()
 	h := &handler{data: map[string][]byte{}, delay: *delay, work: *work}
 	h.mode = map[string]netio.CommitMode{"inline": netio.CommitInline, "handoff": netio.CommitHandoff}[*commit]
+	if *file != "" {
+		f, err := os.OpenFile(*file, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			log.Fatal(err)
+		}
+		h.file, h.page = f, make([]byte, 4096)
+		for i := range int64(1024) {
+			if _, err := f.WriteAt(h.page, i*4096); err != nil {
+				log.Fatal(err)
+			}
+		}
+		if err := f.Sync(); err != nil {
+			log.Fatal(err)
+		}
+	}
 	if *prof != "" {
 		go func() { log.Print(http.ListenAndServe(*prof, nil)) }()
 	}
