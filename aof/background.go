@@ -30,8 +30,6 @@ func (l *Log) runSyncer() {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
 	defer timer.Stop()
-	var due time.Time // of the next tick; zero: no clock runs
-	idleSince := int64(-1)
 	for {
 		select {
 		case <-l.quit:
@@ -39,46 +37,60 @@ func (l *Log) runSyncer() {
 		case <-l.syncer:
 		case <-timer.C:
 		}
-		if l.mustMove.Load() {
-			l.moveSuffix()
-		}
-		if l.isFull.Load() {
-			l.retryFull()
-		}
-		if l.syncWanted.Load() > l.synced.Load() {
-			l.Commit(GoalSync)
-		} else if l.Pending(GoalAppend) {
-			l.Commit(GoalAppend)
-		}
-		t := time.Now()
-		if l.armed.Load() && due.IsZero() {
-			due = t.Add(syncEvery)
-			idleSince = -1
-		}
-		if !due.IsZero() && !t.Before(due) {
-			due = t.Add(syncEvery)
-			if l.tick(&idleSince) {
-				due = time.Time{}
-				l.armed.Store(false)
-				if l.appended.Load() > l.synced.Load() && l.Policy() != No || l.Pending(GoalAppend) { // between the tick and now
-					l.armed.Store(true)
-					due = t.Add(syncEvery)
-				}
-			}
-		}
-		switch {
-		case l.mustMove.Load() || l.isFull.Load():
-			timer.Reset(retryEvery)
-		case !due.IsZero():
-			timer.Reset(time.Until(due))
-		default:
+		if wait := l.syncerStep(time.Now()); wait > 0 {
+			timer.Reset(wait)
+		} else {
 			timer.Stop()
 		}
 	}
 }
 
+// clock is the syncer's.
+type clock struct {
+	due       time.Time // of the next tick; zero: no clock runs
+	idleSince int64     // Appended at the last tick, or -1
+}
+
+// syncerStep does what is to be done at t and returns how long until the next step; 0: until woken.
+func (l *Log) syncerStep(t time.Time) (wait time.Duration) {
+	if l.mustMove.Load() {
+		l.moveSuffix()
+	}
+	if l.isFull.Load() {
+		l.retryFull()
+	}
+	if l.syncWanted.Load() > l.synced.Load() {
+		l.Commit(GoalSync)
+	} else if l.Pending(GoalAppend) {
+		l.Commit(GoalAppend)
+	}
+	c := &l.clock
+	if l.armed.Load() && c.due.IsZero() {
+		c.due = t.Add(syncEvery)
+		c.idleSince = -1
+	}
+	if !c.due.IsZero() && !t.Before(c.due) {
+		c.due = t.Add(syncEvery)
+		if l.tick() {
+			c.due = time.Time{}
+			l.armed.Store(false)
+			if l.appended.Load() > l.synced.Load() && l.Policy() != No || l.Pending(GoalAppend) { // since the tick looked
+				l.armed.Store(true)
+				c.due = t.Add(syncEvery)
+			}
+		}
+	}
+	switch {
+	case l.mustMove.Load() || l.isFull.Load():
+		return retryEvery
+	case !c.due.IsZero():
+		return max(time.Until(c.due), 1)
+	}
+	return 0
+}
+
 // tick is what happens once a second while the log is in use. True: the clock may stop.
-func (l *Log) tick(idleSince *int64) (idle bool) {
+func (l *Log) tick() (idle bool) {
 	if l.mustMove.Load() || l.isFull.Load() {
 		return false
 	}
@@ -96,7 +108,7 @@ func (l *Log) tick(idleSince *int64) (idle bool) {
 			if time.Since(t) > syncEvery {
 				l.stats.delayedFsync.Add(1)
 			}
-			*idleSince = -1
+			l.clock.idleSince = -1
 			return false
 		}
 	case Always:
@@ -106,8 +118,8 @@ func (l *Log) tick(idleSince *int64) (idle bool) {
 		}
 	}
 	a := l.appended.Load()
-	if a != *idleSince {
-		*idleSince = a
+	if a != l.clock.idleSince {
+		l.clock.idleSince = a
 		return false
 	}
 	l.closingBatch()
@@ -166,6 +178,7 @@ func (l *Log) retryFull() {
 func (l *Log) runKeeper() {
 	defer l.wg.Done()
 	var retry <-chan time.Time
+	pause := time.Second
 	for {
 		select {
 		case <-l.quit:
@@ -174,16 +187,25 @@ func (l *Log) runKeeper() {
 		case <-retry:
 		}
 		retry = nil
-		l.sealFull()
-		err := l.recycleHistory()
-		if err == nil {
-			err = l.prepareNext()
-		}
-		if err != nil && !errors.Is(err, ErrClosed) {
-			l.logf('#', "aof: preparing a segment failed, the active one grows instead: %v", err)
-			retry = time.After(time.Second)
+		if err := l.keeperStep(); err == nil {
+			pause = time.Second
+		} else if !errors.Is(err, ErrClosed) {
+			if pause == time.Second {
+				l.logf('#', "aof: preparing a segment failed, the active one grows instead: %v", err)
+			}
+			retry = time.After(pause)
+			pause = min(2*pause, time.Minute)
 		}
 	}
+}
+
+// keeperStep does everything that can be done now.
+func (l *Log) keeperStep() error {
+	l.sealFull()
+	if err := l.recycleHistory(); err != nil {
+		return err
+	}
+	return l.prepareNext()
 }
 
 // sealFull seals the segments that rotation left behind, once they are synced.
@@ -319,7 +341,11 @@ func (l *Log) recycleHistory() error {
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
 	l.meta.hist = l.meta.hist[len(hist):]
-	return l.saveLocked()
+	if err := l.saveManifestLocked(); err != nil {
+		l.meta.hist = append(hist, l.meta.hist...)
+		return err
+	}
+	return l.saveSidecarLocked()
 }
 
 // recycle makes a replaced segment a spare: its blocks need not be allocated again.

@@ -250,7 +250,7 @@ func (l *Log) writeBatch(n int) error {
 		putCRC(m, crc)
 	} else {
 		if d.stage == nil {
-			stage, err := offHeap(headerBytes + l.o.BatchBytes)
+			stage, err := offHeap(headerBytes + max(l.o.BatchBytes, copyBytes)) // a single record may exceed the batch size
 			if err != nil {
 				return err
 			}

@@ -56,6 +56,7 @@ type Log struct {
 	syncer chan struct{} // wakes the syncer goroutine
 	keeper chan struct{} // wakes the keeper goroutine
 	armed  atomic.Bool   // the syncer's clock runs
+	clock  clock         // the syncer's own
 	quit   chan struct{}
 	wg     sync.WaitGroup
 
@@ -112,9 +113,11 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 		freeOffHeap(arena)
 		return nil, nil, err
 	}
-	l.wg.Add(2)
-	go l.runSyncer()
-	go l.runKeeper()
+	if !o.manual {
+		l.wg.Add(2)
+		go l.runSyncer()
+		go l.runKeeper()
+	}
 	l.wakeKeeper()
 	return l, rec, nil
 }

@@ -269,12 +269,17 @@ func splitWords(s string) (words []string, ok bool) {
 	}
 }
 
-// saveLocked makes sidecar and manifest durable, in this order: the sidecar may know more files than the manifest, never
-// fewer. metaMu must be held.
-func (l *Log) saveLocked() error {
+// saveAddedLocked makes sidecar and manifest durable after files were added, in this order: the sidecar may know more files
+// than the manifest, never fewer. metaMu must be held.
+func (l *Log) saveAddedLocked() error {
 	if err := l.saveSidecarLocked(); err != nil {
 		return err
 	}
+	return l.saveManifestLocked()
+}
+
+// saveManifestLocked alone is for removals, before the sidecar forgets them too.
+func (l *Log) saveManifestLocked() error {
 	if l.meta.detached {
 		return nil
 	}

@@ -37,10 +37,12 @@ func (l *Log) moveLocked() error {
 	if l.active.pos > l.active.synced.pos || len(from) == 0 || l.active.pos == 0 {
 		from = append(from, l.active)
 	}
-	// Always into a file that was made just now: a prepared one lies on the same blocks that may have failed before.
+	// Held throughout: a rewrite commits before this or finds that it failed.
 	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	m := &l.meta
+	// Always into a file that was made just now: a prepared one lies on the same blocks that may have failed before.
 	s, err := l.growingSegmentLocked()
-	l.metaMu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -52,6 +54,9 @@ func (l *Log) moveLocked() error {
 		return err
 	}
 	start := l.synced.Load()
+	if m.base != nil {
+		start = max(start, m.base.start) // what the base holds is on the disk with it
+	}
 	s.begin(start)
 	for _, old := range from {
 		if err := l.copyBatches(s, old); err != nil {
@@ -66,9 +71,6 @@ func (l *Log) moveLocked() error {
 	}
 	epoch, end := s.epoch, s.position
 	index := s.index
-	l.metaMu.Lock()
-	defer l.metaMu.Unlock()
-	m := &l.meta
 	// The segments behind Synced are replaced as a whole; the one that Synced lies in stays, and what it holds beyond is
 	// superseded by the new one.
 	kept := append([]*fileEntry(nil), m.incr...)
@@ -92,7 +94,8 @@ func (l *Log) moveLocked() error {
 	m.hist = append(append([]*fileEntry(nil), hist...), gone...)
 	if err := l.registerAs(s, epoch); err != nil {
 		m.incr, m.hist = kept, hist
-		return drop(err)
+		_ = s.close() // the file stays: the manifest on the disk may name it
+		return err
 	}
 	s.begin(start)
 	s.position, s.synced, s.index = end, end, index
@@ -141,6 +144,10 @@ func (l *Log) copyBatches(s, old *segment) error {
 	var buf []byte
 	for pos := old.synced.pos; pos < old.pos; {
 		h, p, err := readBatch(old.file, pos, buf)
+		if err == nil && h.offset+int64(h.length) <= s.offset && s.pos == 0 && h.length > 0 {
+			pos += headerBytes + int64(len(p)) // in the base
+			continue
+		}
 		if err != nil || h.epoch != old.epoch || h.offset != s.offset {
 			if err == nil {
 				err = errNoBatch

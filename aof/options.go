@@ -50,6 +50,9 @@ type Options struct {
 	// Notify is called from whatever goroutine moved a watermark, freed ring room or changed the health, when somebody asked
 	// for it (WantNotify, WantSynced, WantAppended). It must not block and must not call into the Log.
 	Notify func()
+
+	// manual starts no goroutines: a simulation calls syncerStep and keeperStep itself.
+	manual bool
 }
 
 const (

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -376,6 +377,9 @@ func (ld *loader) loadOurs(i int, f File, size int64, tail bool) (end bool, err 
 			return false, err
 		}
 		if proof != "" {
+			if name := ld.headDamaged(i, w.off); name != "" {
+				return false, &DamageError{File: join(ld.dir, name), Offset: w.off, Why: "its first batch is not valid; " + proof, Dir: ld.dir}
+			}
 			return false, damage(w.why + "; " + proof)
 		}
 		if torn > 0 {
@@ -395,6 +399,9 @@ func (ld *loader) loadOurs(i int, f File, size int64, tail bool) (end bool, err 
 	if ld.readOnly {
 		return end, nil
 	}
+	if err := redirty(f, &w); err != nil {
+		return false, fmt.Errorf("aof: cannot rewrite the end of %s: %w", path, err)
+	}
 	if err := f.Truncate(w.pos); err != nil {
 		return false, fmt.Errorf("aof: cannot trim %s: %w", path, err)
 	}
@@ -402,6 +409,53 @@ func (ld *loader) loadOurs(i int, f File, size int64, tail bool) (end bool, err 
 		return false, fmt.Errorf("aof: cannot sync %s: %w", path, err)
 	}
 	return end, nil
+}
+
+// redirty writes what is not proven to be on the disk once more, in place. It may have been read from pages that the kernel
+// holds for clean because an fdatasync of the process before this one failed: syncing those again would prove nothing.
+func redirty(f File, w *walker) error {
+	from := int64(0)
+	for _, p := range w.index {
+		if p.offset <= w.proof {
+			from = p.pos
+		}
+	}
+	buf := make([]byte, min(chunkBytes, w.pos-from))
+	for from < w.pos {
+		n, err := readFull(f, buf[:min(int64(len(buf)), w.pos-from)], from)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		if _, err := f.WriteAt(buf[:n], from); err != nil {
+			return err
+		}
+		from += int64(n)
+	}
+	return nil
+}
+
+// headDamaged names the segment behind m.incr[i] if its first header, valid or not, continues the log at off.
+func (ld *loader) headDamaged(i int, off int64) string {
+	if i+1 >= len(ld.meta.incr) {
+		return ""
+	}
+	e := ld.meta.incr[i+1]
+	f, err := ld.fs.OpenRead(join(ld.dir, e.name))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	var head [headerBytes]byte
+	if n, err := readFull(f, head[:], 0); err != nil || n < headerBytes {
+		return ""
+	}
+	if h, ok := parseHeader(head[:]); !ok || h.epoch != e.epoch || h.offset != off {
+		return ""
+	}
+	return e.name
 }
 
 // evidence looks behind the end that w found for proof that more had been durable, and for the torn bytes.
@@ -521,14 +575,14 @@ func (ld *loader) sweep() error {
 		m.old = nil
 	}
 	if ld.changed || len(gone) > 0 {
-		// The manifest first forgets, then the files go.
-		if err := replaceFile(ld.fs, ld.dir, sidecarName(ld.name), m.sidecar()); err != nil {
-			return err
-		}
+		// The manifest forgets first, then the sidecar, then the files go.
 		if !m.detached {
 			if err := replaceFile(ld.fs, ld.dir, manifestName(ld.name), m.manifest()); err != nil {
 				return err
 			}
+		}
+		if err := replaceFile(ld.fs, ld.dir, sidecarName(ld.name), m.sidecar()); err != nil {
+			return err
 		}
 	}
 	for _, name := range names {

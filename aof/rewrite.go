@@ -138,6 +138,9 @@ func (r *Rewrite) awaitCut() error {
 		if err := l.Err(); err != nil {
 			return err
 		}
+		if l.mustMove.Load() {
+			return ErrFailed // the move to a fresh segment gives this rewrite up
+		}
 		l.commitAppend()
 		if l.cut.Load() != noCut {
 			time.Sleep(time.Millisecond)
@@ -194,7 +197,7 @@ func (r *Rewrite) switchTo() error {
 	m.old = nil
 	m.detached = false
 	// The sidecar keeps what it says about the replaced files until the manifest has let go of them.
-	if err := l.saveLocked(); err != nil {
+	if err := l.saveAddedLocked(); err != nil {
 		maxBase := m.maxBase
 		*m = was
 		m.maxBase = maxBase // the number is spent

@@ -184,7 +184,7 @@ func (l *Log) registerAs(s *segment, epoch uint32) error {
 	}
 	s.entry = e
 	m.incr = append(m.incr, e)
-	if err := l.saveLocked(); err != nil {
+	if err := l.saveAddedLocked(); err != nil {
 		m.incr = m.incr[:len(m.incr)-1]
 		return err
 	}
@@ -298,13 +298,18 @@ func (l *Log) unregister(s *segment) error {
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
 	m := &l.meta
-	for i, e := range m.incr {
-		if e == s.entry {
-			m.incr = append(m.incr[:i], m.incr[i+1:]...)
-			break
+	was := m.incr
+	m.incr = nil
+	for _, e := range was {
+		if e != s.entry {
+			m.incr = append(m.incr, e)
 		}
 	}
-	if err := l.saveLocked(); err != nil {
+	if err := l.saveManifestLocked(); err != nil {
+		m.incr = was // the manifest may still name it, so the sidecar must
+		return err
+	}
+	if err := l.saveSidecarLocked(); err != nil {
 		return err
 	}
 	if s.prepared == 0 {

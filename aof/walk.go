@@ -19,6 +19,7 @@ type walker struct {
 	chain   uint32
 	why     string // what is wrong at pos
 	partial int64  // bytes that begin a batch at pos
+	proof   int64  // highest synced field accepted
 	unixMS  int64  // of the last batch accepted
 	index   []position
 }
@@ -35,6 +36,7 @@ type verified struct {
 	payload []byte
 	off     int64
 	position
+	synced int64
 	unixMS int64
 }
 
@@ -86,6 +88,7 @@ func (w *walker) run(fn func(p []byte, off int64) error) error {
 					w.index = append(w.index, position{pos: w.pos, offset: b.off})
 				}
 				w.pos, w.off, w.chain, w.unixMS = b.pos, b.offset, b.chain, b.unixMS
+				w.proof = max(w.proof, b.synced)
 			}
 		}
 		if applyErr == nil {
@@ -108,8 +111,8 @@ func (w *walker) run(fn func(p []byte, off int64) error) error {
 // read fills c with the batches from w.pos on. more is false at the first that is not valid.
 func (w *walker) read(c *chunk) (more bool, err error) {
 	c.batches = c.batches[:0]
-	if len(c.buf) < chunkBytes {
-		c.buf = make([]byte, chunkBytes)
+	if want := min(chunkBytes, max(w.size-w.pos, 0)); int64(len(c.buf)) < want {
+		c.buf = make([]byte, want)
 	}
 	n, err := readFull(w.file, c.buf[:min(int64(len(c.buf)), max(w.size-w.pos, 0))], w.pos)
 	if err != nil {
@@ -176,7 +179,7 @@ func (w *walker) read(c *chunk) (more bool, err error) {
 		w.pos += total
 		w.off += int64(h.length)
 		w.chain = chainCRC(w.chain, h.crc)
-		c.batches = append(c.batches, verified{payload, h.offset, position{w.pos, w.off, w.chain}, h.unixMS})
+		c.batches = append(c.batches, verified{payload, h.offset, position{w.pos, w.off, w.chain}, h.synced, h.unixMS})
 	}
 }
 
