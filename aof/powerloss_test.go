@@ -59,7 +59,9 @@ type sim struct {
 func (s *sim) options() Options {
 	return Options{FS: s.fs, Dir: "d", Shards: 4, RingBytes: 4096, SegmentBytes: 16 << 10, BatchBytes: 1 << (7 + s.rng.IntN(6)),
 		Policy: Policy(s.rng.IntN(3)), LoadTruncated: true, MappedBytes: []int{-1, 300, 1 << 20}[s.rng.IntN(3)], manual: true,
-		Logf: func(level byte, f string, a ...any) { s.log = append(s.log, fmt.Sprintf("%c "+f, append([]any{level}, a...)...)) }}
+		Logf: func(level byte, f string, a ...any) {
+			s.log = append(s.log, fmt.Sprintf("%c "+f, append([]any{level}, a...)...))
+		}}
 }
 
 func (s *sim) fail(format string, a ...any) {

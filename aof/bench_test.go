@@ -1,0 +1,171 @@
+package aof
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+)
+
+func BenchmarkRoomAppend(b *testing.B) {
+	for _, size := range []int{30, 100, 1000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			l, _, _ := openT(b, Options{Dir: b.TempDir(), Shards: 64, RingBytes: 1 << 20, SegmentBytes: 64 << 20, Policy: No})
+			p := command("SET", "key:0000000001", strings.Repeat("v", size-44+14))
+			b.SetBytes(int64(len(p)))
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				sh := i & 63
+				i++
+				if !l.Room(sh) {
+					b.StopTimer()
+					for !l.Room(sh) {
+						l.Commit(GoalAppend)
+					}
+					b.StartTimer()
+				}
+				l.Append(sh, 0, p)
+			}
+			b.StopTimer()
+			if err := l.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// BenchmarkDrain is Append and Commit(GoalAppend) at different numbers of records a turn, per record.
+func BenchmarkDrain(b *testing.B) {
+	for _, turn := range []int{1, 16, 128, 1024} {
+		b.Run(fmt.Sprint(turn), func(b *testing.B) {
+			l, _, _ := openT(b, Options{Dir: b.TempDir(), Shards: 64, RingBytes: 256 << 10, SegmentBytes: 64 << 20, Policy: No})
+			p := command("SET", "key:0000000001", strings.Repeat("v", 64))
+			b.SetBytes(int64(len(p)))
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				sh := i * 7 & 63
+				i++
+				if !l.Room(sh) {
+					l.Commit(GoalAppend)
+				}
+				l.Append(sh, 0, p)
+				if i%turn == 0 {
+					l.Commit(GoalAppend)
+				}
+			}
+			b.StopTimer()
+			if err := l.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// BenchmarkCommitSync is one record and Commit(GoalSync), beside a bare pwrite and fdatasync of the same bytes into a prepared
+// file on the same disk.
+func BenchmarkCommitSync(b *testing.B) {
+	for _, size := range []int{128, 4096, 65536, 1 << 20} {
+		for _, mapped := range []int{-1, 1 << 30} {
+			name := map[int]string{-1: "pwrite", 1 << 30: "mapped"}[mapped]
+			b.Run(fmt.Sprintf("%s/%d", name, size), func(b *testing.B) {
+				dir := b.TempDir()
+				l, _, _ := openT(b, Options{Dir: dir, Shards: 4, RingBytes: 4 << 20, Policy: Always, MappedBytes: mapped, BatchBytes: 4 << 20})
+				for !l.nextReady.Load() {
+					time.Sleep(time.Millisecond)
+				}
+				p := command("SET", "key:0000000001", strings.Repeat("v", size))
+				l.Append(0, 0, p)
+				l.Commit(GoalSync)
+				l.Append(0, 0, p)
+				l.Commit(GoalSync)
+				f, err := os.Create(filepath.Join(dir, "bare"))
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer f.Close()
+				bare := &osFile{File: f, fd: int(f.Fd())}
+				if err := l.zeroFill(bare, 0); err != nil {
+					b.Fatal(err)
+				}
+				var ours, theirs []float64
+				at := int64(0)
+				for b.Loop() {
+					t := time.Now()
+					l.Append(0, 0, p)
+					if !l.Commit(GoalSync) {
+						b.Fatal("not synced")
+					}
+					ours = append(ours, float64(time.Since(t)))
+					t = time.Now()
+					if _, err := bare.WriteAt(p, at); err != nil {
+						b.Fatal(err)
+					}
+					if err := bare.Datasync(); err != nil {
+						b.Fatal(err)
+					}
+					theirs = append(theirs, float64(time.Since(t)))
+					if at += int64(len(p)); at+int64(len(p)) > l.o.SegmentBytes {
+						at = 0
+					}
+				}
+				sort.Float64s(ours)
+				sort.Float64s(theirs)
+				b.ReportMetric(ours[len(ours)/2]/1e3, "p50-µs")
+				b.ReportMetric(ours[len(ours)*99/100]/1e3, "p99-µs")
+				b.ReportMetric(theirs[len(theirs)/2]/1e3, "bare-p50-µs")
+				b.ReportMetric(ours[len(ours)/2]/theirs[len(theirs)/2], "x-bare")
+				if err := l.Close(); err != nil {
+					b.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkRecovery replays 256 MiB of SETs into a Replayer that does nothing.
+func BenchmarkRecovery(b *testing.B) {
+	for _, turn := range []int{1, 64} {
+		b.Run(fmt.Sprintf("batch%d", turn), func(b *testing.B) {
+			dir := b.TempDir()
+			o := Options{Dir: dir, Shards: 4, RingBytes: 1 << 20, Policy: No}
+			l, _, _ := openT(b, o)
+			p := command("SET", "key:0000000001", strings.Repeat("v", 64))
+			n := int64(0)
+			for i := 0; n < 256<<20; i++ {
+				for !l.Room(0) {
+					l.Commit(GoalAppend)
+				}
+				l.Append(0, 0, p)
+				n += int64(len(p))
+				if i%turn == 0 {
+					l.Commit(GoalAppend)
+				}
+			}
+			if err := l.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(n)
+			for b.Loop() {
+				l, _, err := Open(o, nothing{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				if err := l.Close(); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+type nothing struct{}
+
+func (nothing) LoadBase(string) error                { return nil }
+func (nothing) Apply(p []byte, _ int64) (int, error) { return len(p), nil }
