@@ -2,10 +2,12 @@ package evict
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"tidemark/aof"
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
 )
@@ -199,6 +201,38 @@ func TestWatchersSeeEviction(t *testing.T) {
 	k.Shard.Unlock()
 	if !e.Free(c, 1) || !here.Dirty.Load() || elsewhere.Dirty.Load() {
 		t.Error("the watcher of the evicted key, and only that, is to know")
+	}
+}
+
+// TestLogWithoutRoom: when the log can take no more, nothing is removed behind its back, and that is no reason to refuse writes.
+func TestLogWithoutRoom(t *testing.T) {
+	c := newCtx(t, 1)
+	l, _, err := aof.Open(aof.Options{Dir: filepath.Join(t.TempDir(), "log"), RingBytes: 4096, SegmentBytes: 1 << 20, Fresh: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c.Store.SetLog(l)
+	e := New()
+	e.SetPolicy(AllKeysRandom)
+	for i := range 1000 {
+		put(c, 0, fmt.Sprint(i), keyspace.NoExpire, 0)
+	}
+	before := 1001
+	for count(c) < before {
+		before = count(c)
+		if !e.Free(c, 1<<40) {
+			t.Fatal("Free says that nothing is left to remove")
+		}
+	}
+	if before == 1000 || before == 0 {
+		t.Fatalf("%d keys left of 1000", before)
+	}
+	for l.Pending(aof.GoalAppend) {
+		l.Commit(aof.GoalAppend)
+	}
+	if e.Free(c, 1); count(c) != before-1 {
+		t.Error("room in the log did not let eviction go on")
 	}
 }
 

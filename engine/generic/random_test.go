@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tidemark/engine/command"
+	"tidemark/engine/evict"
 	"tidemark/engine/keyspace"
 )
 
@@ -152,6 +153,7 @@ func TestReplayGivesTheSame(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	e := newEngine(t, 16)
 	read := withLog(t, e)
+	ev := evict.New()
 	e.now = 1_000_000_000_000
 	for range 20_000 {
 		a := request(rnd)
@@ -161,6 +163,13 @@ func TestReplayGivesTheSame(t *testing.T) {
 		}
 		e.do(a...)
 		e.now += int64(rnd.IntN(50)) // keys do expire under way
+		if rnd.IntN(50) == 0 {
+			ev.SetPolicy(evict.Policy(rnd.IntN(8)))
+			ev.Free(e.c, 1)
+		}
+	}
+	if n := e.c.Store.Stats.EvictedKeys.Load(); n < 50 {
+		t.Errorf("only %d keys were evicted on the way", n)
 	}
 	cmds := read()
 	f := newEngine(t, 4)
@@ -285,6 +294,31 @@ func TestScanSkipsExpired(t *testing.T) {
 	e.do("DEL", "77")
 	if got := e.text("RANDOMKEY"); got != "(nil)" {
 		t.Error("RANDOMKEY", got)
+	}
+}
+
+// TestScanTakesAnyCursor: whatever a client sends is a place to go on from.
+func TestScanTakesAnyCursor(t *testing.T) {
+	for _, shards := range []int{1, 64} {
+		e := newEngine(t, shards)
+		for i := range 1000 {
+			e.do("SET", fmt.Sprint(i), "v")
+		}
+		seed := uint64(time.Now().UnixNano())
+		rnd := rand.New(rand.NewPCG(seed, 4))
+		for range 2000 {
+			cursor := strconv.FormatUint(rnd.Uint64()>>rnd.IntN(64), 10)
+			for calls := 0; ; calls++ {
+				next, _ := scanReply(t, e.do("SCAN", cursor, "COUNT", "100"))
+				if next == "0" {
+					break
+				}
+				if calls > 1000 {
+					t.Fatalf("seed %d: from %s the walk does not end", seed, cursor)
+				}
+				cursor = next
+			}
+		}
 	}
 }
 

@@ -90,9 +90,9 @@ var scan = &command.Descriptor{
 //
 //	cursor | place in the shard : 43 | shard : log2(shards), at most 10 |
 //
-// Keyspace gives places as positions in 48 bits of the hash that are the first of a bucket. Those are multiples of 32 while a
-// shard has fewer than 2^27 segments (tens of thousands of millions of keys), so the lower 5 bits are left
-// out: the cursor stays below 2^53, which clients that hold numbers as doubles can carry.
+// Keyspace gives places as positions in 48 bits of the hash that are the first of a bucket. The lower 5 bits are left out, so
+// that the cursor stays below 2^53, which clients that hold numbers as doubles can carry: a walk rests only where
+// they are 0. That is everywhere while a shard has fewer than 2^27 segments, tens of thousands of millions of keys.
 const placeShift = 5
 
 func scanKeys(c *command.Ctx) {
@@ -156,7 +156,7 @@ func walk(c *command.Ctx, cursor uint64, count int64, f *filter) uint64 {
 	for ; i < n; i++ {
 		f.shard = c.EnterShard(i)
 		for f.shard.Len(c.DB) > 0 {
-			if f.seen >= count || steps <= 0 {
+			if (f.seen >= count || steps <= 0) && place&(1<<placeShift-1) == 0 {
 				c.LeaveShard(i)
 				return place>>placeShift<<shardBits | uint64(i)
 			}
