@@ -15,9 +15,8 @@ type transaction struct {
 }
 
 type watchedKey struct {
-	db      int
-	name    []byte
-	expired bool
+	db   int
+	name []byte
 }
 
 // queue copies a request.
@@ -114,7 +113,7 @@ func watchKeys(c *command.Ctx) {
 			r := k.Shard.Find(c.DB, k.Hash, k.Name)
 			expired := r != 0 && c.Expired(k.Shard, r)
 			c.Store.Watch(c.DB, k, expired, &ss.watcher)
-			ss.watching = append(ss.watching, watchedKey{c.DB, append([]byte(nil), k.Name...), expired})
+			ss.watching = append(ss.watching, watchedKey{c.DB, append([]byte(nil), k.Name...)})
 		}
 	}
 	c.W.OK()
@@ -200,10 +199,10 @@ func (ss *session) watchedChanged(c *command.Ctx) bool {
 		return true
 	}
 	for _, x := range ss.watching {
-		if x.expired {
+		k := c.Store.MakeKey(x.name)
+		if c.Store.SawExpired(x.db, &k, &ss.watcher) {
 			continue
 		}
-		k := c.Store.MakeKey(x.name)
 		if r := k.Shard.Find(x.db, k.Hash, k.Name); r != 0 && k.Shard.ExpireAt(r) != keyspace.NoExpire && c.Expired(k.Shard, r) {
 			return true
 		}

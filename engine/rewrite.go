@@ -411,7 +411,7 @@ func (s *Server) flushEverything() {
 	ks.LockAll()
 	defer ks.UnlockAll()
 	for db := 0; db < ks.Databases(); db++ {
-		s.store.TouchDB(db, -1)
+		s.store.TouchDB(db, -1, time.Now().UnixMilli())
 		for i := 0; i < ks.NumShards(); i++ {
 			ks.Shard(i).Flush(db, false)
 		}

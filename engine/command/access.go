@@ -135,11 +135,10 @@ func (c *Ctx) Logged() bool { return c.log != nil }
 
 // expire removes a key whose time has come, and logs that.
 func (c *Ctx) expire(k *Key, r keyspace.Ref) {
-	if c.Store.HoldExpiry.Load() {
+	// A reader sees it expired all the same while expiry is held, or until the log has room. For a writer it must go: the
+	// command is about to put another entry in its place. Room was made sure of before it began.
+	if (c.Cmd == nil || c.Cmd.Flags&Write == 0) && (c.Store.HoldExpiry.Load() || c.log != nil && !c.log.Room(c.home)) {
 		return
-	}
-	if c.log != nil && !c.log.Room(c.home) {
-		return // the reader sees it expired all the same; it will be removed when the log has room
 	}
 	was := c.cmdEffect
 	c.effectExpired(k)
@@ -197,6 +196,8 @@ func (c *Ctx) EnterShard(i int) *keyspace.Shard {
 	s := c.Store.KS.Shard(i)
 	if !c.block {
 		s.Lock()
+		c.home = i
+		c.snapshotLog()
 	}
 	c.SawShard(i)
 	return s
@@ -206,6 +207,18 @@ func (c *Ctx) EnterShard(i int) *keyspace.Shard {
 func (c *Ctx) LeaveShard(i int) {
 	if !c.block {
 		c.Store.KS.Shard(i).Unlock()
+	}
+}
+
+// RemoveExpired removes a key of shard s, which EnterShard locked, if its time has come, and logs that by itself: it is for
+// handlers that met the key on a walk. key must not be a view of the shard.
+func (c *Ctx) RemoveExpired(s *keyspace.Shard, key []byte) {
+	k := Key{Name: key, Hash: c.Store.KS.Hash(key), Shard: s}
+	c.Peek(&k)
+	if !c.block && c.effCount > 0 {
+		// At once, while the shard is locked: what others write to the key must follow it in the log.
+		c.finish()
+		c.effCount, c.eff, c.changed = 0, c.eff[:0], c.changed[:0]
 	}
 }
 

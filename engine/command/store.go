@@ -137,22 +137,48 @@ func (r *shardRules) touch(db int, key []byte, byExpiry bool) {
 	}
 }
 
-// TouchDB marks the watchers of the keys of a database that exist in it, or in other (SWAPDB; -1: none). All shards must be
+// SawExpired reports whether w watches the key as one that has expired but is still there, so that its removal is no
+// change. The key's shard must be locked.
+func (st *Store) SawExpired(db int, k *Key, w *Watcher) bool {
+	for _, x := range st.rules[k.Shard.Index()].watched[watchKey{db, string(k.Name)}] {
+		if x.w == w {
+			return x.expired
+		}
+	}
+	return false
+}
+
+// TouchDB marks the watchers of a database's keys that are about to change because it is emptied, or exchanged for
+// other (SWAPDB; -1: none), at the time now (Unix ms). A key that has expired counts as absent. All shards must be
 // locked, and the databases not yet emptied or swapped.
-func (st *Store) TouchDB(db, other int) {
+func (st *Store) TouchDB(db, other int, now int64) {
 	for i := range st.rules {
 		s := st.KS.Shard(i)
 		for id, list := range st.rules[i].watched {
 			if id.db != db {
 				continue
 			}
-			h := st.KS.Hash([]byte(id.key))
-			exists := s.Find(db, h, []byte(id.key)) != 0
-			if !exists && other >= 0 {
-				exists = s.Find(other, h, []byte(id.key)) != 0
+			key := []byte(id.key)
+			h := st.KS.Hash(key)
+			before := s.Find(db, h, key) != 0
+			after, stale := false, false // the key that comes is there; and has expired
+			if other >= 0 {
+				if r := s.Find(other, h, key); r != 0 {
+					after = true
+					at := s.ExpireAt(r)
+					stale = at != keyspace.NoExpire && at <= now && !st.Loading.Load()
+				}
 			}
-			if exists {
-				for _, x := range list {
+			if !before && !after {
+				continue
+			}
+			for _, x := range list {
+				switch gone := x.expired || !before; {
+				case gone && !after:
+					x.expired = false // what was left of it goes, too
+				case gone && stale:
+					x.expired = true
+				default:
 					x.w.Dirty.Store(true)
 				}
 			}

@@ -26,8 +26,8 @@ var swapDB = &command.Descriptor{
 			return
 		}
 		if a != b {
-			c.Store.TouchDB(int(a), int(b))
-			c.Store.TouchDB(int(b), int(a))
+			c.Store.TouchDB(int(a), int(b), c.Now)
+			c.Store.TouchDB(int(b), int(a), c.Now)
 			c.Store.KS.SwapDB(int(a), int(b))
 		}
 		c.ChangedAll(1)
@@ -87,7 +87,7 @@ func flush(c *command.Ctx, from, to int) {
 			continue
 		}
 		n += in
-		c.Store.TouchDB(db, -1)
+		c.Store.TouchDB(db, -1, c.Now)
 		for i := range c.Store.KS.NumShards() {
 			c.Shard(i).Flush(db, false)
 		}

@@ -214,7 +214,7 @@ func memoryDoctor(c *command.Ctx) {
 		return
 	}
 	var b bytes.Buffer
-	if peak := c.Store.Stats.NotePeak(m.Used); ratio(peak, m.Used) > 1.5 {
+	if peak := c.Store.Stats.NotePeak(m.Used); peak > m.Used+m.Used/2 {
 		fmt.Fprintf(&b, " * The peak was %d bytes, the present use is %d. Memory freed since then serves new data first; what is not needed goes back to the system.\n", peak, m.Used)
 	}
 	if free := m.Free + m.PendingFree; ratio(free, m.Used) > 0.5 {

@@ -265,35 +265,142 @@ func scanReply(t *testing.T, b string) (cursor string, keys []string) {
 	return f[2], keys
 }
 
-// TestScanSkipsExpired: SCAN, KEYS and RANDOMKEY do not show keys that have expired and await removal; DBSIZE counts them.
-func TestScanSkipsExpired(t *testing.T) {
+// TestWalksMeetExpiredKeys: SCAN, KEYS and RANDOMKEY do not show keys that have expired and await removal; SCAN and RANDOMKEY
+// remove those they meet, each with a DEL of its own in the log.
+func TestWalksMeetExpiredKeys(t *testing.T) {
 	e := newEngine(t, 16)
-	e.now = 1000
-	for i := range 200 {
-		k := fmt.Sprint(i)
-		e.do("SET", k, "v")
-		if i != 77 {
-			e.do("PEXPIRE", k, "10")
+	read := withLog(t, e)
+	fill := func() {
+		e.do("FLUSHALL")
+		e.now = 1000
+		for i := range 200 {
+			k := fmt.Sprint(i)
+			e.do("SET", k, "v")
+			if i != 77 {
+				e.do("PEXPIRE", k, "10")
+			}
+		}
+		e.now = 1010
+	}
+	is := func(want string, cmd ...string) {
+		t.Helper()
+		if got := e.text(cmd...); got != want {
+			t.Errorf("%q: %s, want %s", cmd, got, want)
 		}
 	}
-	e.now = 1010
-	if got := e.text("SCAN", "0", "COUNT", "1000"); got != `["0" ["77"]]` {
-		t.Error("SCAN", got)
-	}
-	if got := e.text("KEYS", "*"); got != `["77"]` {
-		t.Error("KEYS", got)
-	}
+	fill()
+	is(`["77"]`, "KEYS", "*")
+	is("(integer) 200", "DBSIZE")
 	for range 10 {
-		if got := e.text("RANDOMKEY"); got != `"77"` {
-			t.Error("RANDOMKEY", got)
+		is(`"77"`, "RANDOMKEY")
+	}
+	is(`["0" ["77"]]`, "SCAN", "0", "COUNT", "1000")
+	is("(integer) 1", "DBSIZE")
+	fill()
+	is(`["0" []]`, "SCAN", "0", "COUNT", "1000", "TYPE", "nosuchtype")
+	is("(integer) 1", "DBSIZE")
+	fill()
+	e.do("DEL", "77")
+	for i := range 1000 {
+		if is("(nil)", "RANDOMKEY"); e.text("DBSIZE") == "(integer) 0" {
+			break
+		} else if i == 999 {
+			t.Error("RANDOMKEY does not remove what it meets")
 		}
 	}
-	if got := e.text("DBSIZE"); got != "(integer) 200" {
-		t.Error("DBSIZE", got)
+	// While expiry is held they stay, and are hidden all the same.
+	fill()
+	e.c.Store.HoldExpiry.Store(true)
+	is(`["0" ["77"]]`, "SCAN", "0", "COUNT", "1000")
+	is(`"77"`, "RANDOMKEY")
+	is("(integer) 200", "DBSIZE")
+	e.c.Store.HoldExpiry.Store(false)
+	dels := 0
+	for _, l := range read() {
+		if l.args[0] == "DEL" {
+			dels++
+		}
 	}
-	e.do("DEL", "77")
-	if got := e.text("RANDOMKEY"); got != "(nil)" {
-		t.Error("RANDOMKEY", got)
+	if want := 199 + 199 + 200; dels != want {
+		t.Errorf("%d DEL in the log, want %d", dels, want)
+	}
+}
+
+// TestExpiredKeyInTheWay: a write that puts an entry where an expired one still stands removes that first, even while expiry
+// is held.
+func TestExpiredKeyInTheWay(t *testing.T) {
+	for _, cmd := range []string{"RENAME a x", "RENAMENX a x", "COPY a x", "COPY a x DB 1", "MOVE a 1", "SET x v", "EXPIRE x 10", "DEL x"} {
+		e := newEngine(t, 4)
+		e.now = 1000
+		for _, db := range []string{"1", "0"} {
+			e.do("SELECT", db)
+			for _, k := range []string{"x", "a"} {
+				if k == "x" || db == "0" || cmd == "MOVE a 1" {
+					e.do("SET", k, "old")
+				}
+				if k == "x" || db == "1" {
+					e.do("PEXPIRE", k, "10")
+				}
+			}
+		}
+		e.now = 2000
+		e.c.Store.HoldExpiry.Store(true)
+		if reply := e.do(strings.Fields(cmd)...); reply[0] == '-' {
+			t.Errorf("%s: %s", cmd, reply)
+		}
+		names := map[string]int{}
+		for _, entry := range entries(e.c.Store.KS) {
+			f := strings.Fields(entry)
+			names[f[0]+" "+f[1]]++
+		}
+		for name, n := range names {
+			if n > 1 {
+				t.Errorf("%s: %d entries of %s", cmd, n, name)
+			}
+		}
+		for i := range 4 {
+			if err := e.c.Store.KS.Shard(i).Check(); err != nil {
+				t.Errorf("%s: %v", cmd, err)
+			}
+		}
+	}
+}
+
+// TestStaleWatchedKeys: the removal of a key that had expired already when WATCH saw it is no change.
+func TestStaleWatchedKeys(t *testing.T) {
+	for _, tc := range []struct {
+		stale []int // databases where w stands expired
+		live  []int // where it lives
+		watch int   // watched there
+		run   string
+		dirty bool
+	}{
+		{[]int{0}, nil, 0, "FLUSHDB", false}, {[]int{1}, nil, 1, "SWAPDB 0 1", false}, {[]int{0}, nil, 1, "SWAPDB 0 1", false},
+		{[]int{0, 1}, nil, 1, "SWAPDB 0 1", false}, {[]int{1}, []int{0}, 1, "SWAPDB 0 1", true}, {[]int{0}, []int{1}, 1, "SWAPDB 0 1", true},
+		{[]int{0}, nil, 0, "EXISTS w", false}, {[]int{0}, nil, 0, "DEL w", false}, {[]int{0}, nil, 0, "SET w v", true},
+		{[]int{0}, nil, 0, "SCAN 0 COUNT 100", false},
+	} {
+		e := newEngine(t, 4)
+		e.now = 1000
+		for _, db := range append(tc.stale, tc.live...) {
+			e.do("SELECT", fmt.Sprint(db))
+			e.do("SET", "w", "v")
+			if slices.Contains(tc.stale, db) {
+				e.do("PEXPIRE", "w", "10")
+			}
+		}
+		e.do("SELECT", "0")
+		e.now = 2000
+		k := e.c.Store.MakeKey([]byte("w"))
+		var w command.Watcher
+		e.c.Store.Watch(tc.watch, &k, slices.Contains(tc.stale, tc.watch), &w)
+		e.do(strings.Fields(tc.run)...)
+		if w.Dirty.Load() != tc.dirty {
+			t.Errorf("%+v: dirty %v", tc, w.Dirty.Load())
+		}
+		if tc.run == "SWAPDB 0 1" && slices.Contains(tc.stale, 0) && e.c.Store.SawExpired(tc.watch, &k, &w) == tc.dirty {
+			t.Errorf("%+v: what came is expired, the watch does not know", tc)
+		}
 	}
 }
 

@@ -45,17 +45,34 @@ type filter struct {
 	typ     keyspace.Type
 	seen    int64 // entries visited
 	matched int64 // entries written
+
+	collect bool     // keep the names of expired keys in dead
+	dead    [][]byte // of the shard, until bury
 }
 
 func (f *filter) visit(r keyspace.Ref) {
 	f.seen++
-	if f.c.Expired(f.shard, r) || f.typed && f.shard.Type(r) != f.typ {
+	if f.c.Expired(f.shard, r) {
+		if f.collect {
+			f.dead = append(f.dead, append([]byte(nil), f.shard.Key(r)...))
+		}
+		return
+	}
+	if f.typed && f.shard.Type(r) != f.typ {
 		return
 	}
 	if key := f.shard.Key(r); f.any || glob.Match(f.pattern, key) {
 		f.c.W.Bulk(key)
 		f.matched++
 	}
+}
+
+// bury removes the expired keys that the walk met; the walk itself must not change the shard.
+func (f *filter) bury() {
+	for _, key := range f.dead {
+		f.c.RemoveExpired(f.shard, key)
+	}
+	f.dead = f.dead[:0]
 }
 
 // prependArray puts the header of an array of n elements before the elements, which were written from at on before their
@@ -101,7 +118,7 @@ func scanKeys(c *command.Ctx) {
 		c.W.Error("ERR invalid cursor")
 		return
 	}
-	f := filter{c: c, any: true}
+	f := filter{c: c, any: true, collect: true}
 	count, none := int64(10), false
 	for i := 2; i < len(c.Args); i += 2 {
 		if i+1 >= len(c.Args) {
@@ -161,7 +178,9 @@ func walk(c *command.Ctx, cursor uint64, count int64, f *filter) uint64 {
 				return place>>placeShift<<shardBits | uint64(i)
 			}
 			steps--
-			if place = f.shard.Scan(c.DB, place, f.visit); place == 0 {
+			place = f.shard.Scan(c.DB, place, f.visit)
+			f.bury()
+			if place == 0 {
 				break
 			}
 		}
@@ -226,6 +245,8 @@ func pickRandom(c *command.Ctx) {
 				found := r != 0 && !c.Expired(s, r)
 				if found {
 					c.W.Bulk(s.Key(r))
+				} else if r != 0 {
+					c.RemoveExpired(s, append([]byte(nil), s.Key(r)...))
 				}
 				c.LeaveShard(i)
 				if found {
