@@ -3,6 +3,7 @@ package bitmap
 import (
 	"bytes"
 	"math/rand/v2"
+	stdstrings "strings"
 	"testing"
 
 	"tidemark/engine/command"
@@ -19,6 +20,27 @@ func TestDescriptors(t *testing.T) { commandtest.CompareInfo(t, Commands()) }
 func TestScripts(t *testing.T) {
 	for _, name := range []string{"bitmap.txt", "limits.txt"} {
 		t.Run(name, func(t *testing.T) { commandtest.CompareScript(t, "testdata/"+name, families) })
+	}
+}
+
+// Illegal arguments are errors whether or not the key exists and whatever it holds: as of Redis 7.2, which the scripts' redis-server need
+// not be.
+func TestIllegalRanges(t *testing.T) {
+	r := commandtest.New(t, families()...)
+	r.Do("SET", "s", "1")
+	r.Do("LPUSH", "l", "1")
+	const syntax, notInt = "-" + command.ErrSyntax + "\r\n", "-" + command.ErrNotInt + "\r\n"
+	for _, key := range []string{"s", "none", "l"} {
+		for _, x := range []struct{ request, reply string }{
+			{"BITCOUNT KEY 0", syntax}, {"BITCOUNT KEY 0 1 hello", syntax}, {"BITCOUNT KEY 0 1 hello hello2", syntax},
+			{"BITCOUNT KEY a b", notInt}, {"BITCOUNT KEY 0 b bit", notInt}, {"BITCOUNT KEY -1 -2 hello", syntax},
+			{"BITPOS KEY 0 1 hello hello2", syntax}, {"BITPOS KEY 0 0 1 hello", syntax}, {"BITPOS KEY 0 0 1 bit x", syntax},
+			{"BITPOS KEY a", notInt}, {"BITPOS KEY 0 a b", notInt}, {"BITPOS KEY 2", "-ERR The bit argument must be 1 or 0.\r\n"},
+		} {
+			if got := r.Do(stdstrings.Fields(stdstrings.Replace(x.request, "KEY", key, 1))...); got != x.reply {
+				t.Errorf("%s on %s: %q, want %q", x.request, key, got, x.reply)
+			}
+		}
 	}
 }
 

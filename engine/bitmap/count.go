@@ -53,41 +53,38 @@ func bitUnit(c *command.Ctx, arg []byte) (bits, ok bool) {
 	return false, true
 }
 
+// Redis 7.0 looked at the key first and let illegal arguments pass when it did not exist; since 7.2 they are errors either way
+// (https://github.com/redis/redis/pull/11734).
+
 func bitcount(c *command.Ctx) {
-	r, v, ok := c.FindString(&c.Keys[0])
-	if !ok {
-		return
-	}
-	if r == 0 { // before the other arguments are looked at, as in Redis 7.0
-		c.W.Int(0)
-		return
-	}
+	var start, end int64 = 0, -1
+	bits := false
+	var ok bool
 	switch len(c.Args) {
 	case 2:
-		c.W.Int(popcount(v))
-		return
 	case 4, 5:
+		if start, ok = c.Int(2); !ok {
+			return
+		}
+		if end, ok = c.Int(3); !ok {
+			return
+		}
+		if len(c.Args) == 5 {
+			if bits, ok = bitUnit(c, c.Args[4]); !ok {
+				return
+			}
+		}
 	default:
 		c.W.Error(command.ErrSyntax)
 		return
 	}
-	start, ok := c.Int(2)
+	_, v, ok := c.FindString(&c.Keys[0])
 	if !ok {
 		return
 	}
-	end, ok := c.Int(3)
-	if !ok {
-		return
-	}
-	if start < 0 && end < 0 && start > end { // before the unit is looked at, as in Redis 7.0
+	if start < 0 && end < 0 && start > end {
 		c.W.Int(0)
 		return
-	}
-	bits := false
-	if len(c.Args) == 5 {
-		if bits, ok = bitUnit(c, c.Args[4]); !ok {
-			return
-		}
 	}
 	start, end = clampRange(start, end, len(v), bits)
 	if start > end {
@@ -128,14 +125,6 @@ func bitpos(c *command.Ctx) {
 		c.W.Error("ERR The bit argument must be 1 or 0.")
 		return
 	}
-	r, v, ok := c.FindString(&c.Keys[0])
-	if !ok {
-		return
-	}
-	if r == 0 {
-		c.W.Int(-bit)
-		return
-	}
 	if len(c.Args) > 6 {
 		c.W.Error(command.ErrSyntax)
 		return
@@ -156,6 +145,14 @@ func bitpos(c *command.Ctx) {
 				return
 			}
 		}
+	}
+	r, v, ok := c.FindString(&c.Keys[0])
+	if !ok {
+		return
+	}
+	if r == 0 {
+		c.W.Int(-bit)
+		return
 	}
 	start, end = clampRange(start, end, len(v), bits)
 	if start > end {
