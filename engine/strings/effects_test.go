@@ -13,7 +13,7 @@ import (
 )
 
 // What each request leaves in the log, with the clock at 1,000,000 ms. It is what redis-server 7.0 writes to its AOF, except that SET
-// with GET, NX or XX is logged without them, that GETSET and GETDEL stand as they came, and that an
+// with GET, NX or XX is logged without them, that GETSET stands as it came, and that an
 // expiry in the past removes the key at once.
 func TestEffects(t *testing.T) {
 	r := commandtest.Logged(t, families()...)
@@ -50,7 +50,7 @@ func TestEffects(t *testing.T) {
 		{"GETEX a EXAT 1000", ""},
 		{"GETDEL a", ""},
 		{"GETSET a 5", "GETSET a 5"},
-		{"GETDEL a", "GETDEL a"},
+		{"GETDEL a", "DEL a"},
 		{"MSET a 1 b 2", "MSET a 1 b 2"},
 		{"MSETNX a 1 c 2", ""},
 		{"MSETNX c 1 d 2", "MSETNX c 1 d 2"},

@@ -73,7 +73,7 @@ func getdelCommand() *command.Descriptor {
 	return &command.Descriptor{
 		Name: "getdel", Arity: 2, Flags: command.Write | command.Fast, Categories: command.CatString,
 		Keys: command.One(command.KeyRW | command.KeyAccess | command.KeyDelete),
-		Log:  command.LogRequest, Handler: getdel,
+		Log:  command.LogEffect, Handler: getdel,
 		Group: "string", Since: "6.2.0", Complexity: "O(1)",
 		Summary: "Returns the string stored under a key and removes the key",
 		Args:    []command.Arg{keyArg},
@@ -90,6 +90,7 @@ func getdel(c *command.Ctx) {
 	if r != 0 {
 		k.Shard.Delete(c.DB, k.Hash, r)
 		c.Changed(k)
+		c.Effect(delWord, k.Name)
 	}
 }
 

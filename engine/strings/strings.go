@@ -28,6 +28,7 @@ func Commands() []*command.Descriptor {
 
 var (
 	setWord       = []byte("SET")
+	delWord       = []byte("DEL")
 	pxatWord      = []byte("PXAT")
 	keepttlWord   = []byte("KEEPTTL")
 	persistWord   = []byte("PERSIST")

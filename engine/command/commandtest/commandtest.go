@@ -63,14 +63,12 @@ func (r *Runner) PrepareArgs(args [][]byte) {
 
 // Do runs a request and returns the bytes of its reply.
 func (r *Runner) Do(words ...string) string {
-	r.tb.Helper()
 	r.Prepare(words...)
 	return r.run()
 }
 
 // DoArgs is Do for arguments that are bytes already. The number of arguments is checked, as the server does.
 func (r *Runner) DoArgs(args [][]byte) string {
-	r.tb.Helper()
 	r.PrepareArgs(args)
 	return r.run()
 }
