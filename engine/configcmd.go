@@ -2,12 +2,15 @@ package engine
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"tidemark/aof"
 	"tidemark/engine/command"
 	"tidemark/engine/config"
 	"tidemark/engine/evict"
+	"tidemark/netio"
+	"tidemark/netio/resp"
 )
 
 // applyConfig copies into the server what is read for every command, where it costs an atomic load.
@@ -37,10 +40,13 @@ func (s *Server) applyConfig(v *config.Values) error {
 func (s *Server) watchConfig() {
 	s.cfg.OnResetStat(s.resetStats)
 	// The steps that can fail come first: when one does, nothing else has changed yet.
-	s.cfg.OnChangeOf([]string{"bind", "port"}, func(_, v *config.Values) error {
+	s.cfg.OnChangeOf([]string{"bind", "port"}, func(old, v *config.Values) error {
 		if err := s.net.Rebind(tcpAddrs(v)); err != nil {
 			s.log.Warningf("Listening on other addresses failed: %v", err)
-			return errors.New("Unable to listen on this port. Please check server logs.")
+			if !slices.Equal(old.Bind, v.Bind) {
+				return errors.New("Failed to bind to specified addresses.")
+			}
+			return errors.New("Unable to listen on this port. Check server logs.")
 		}
 		return nil
 	})
@@ -153,14 +159,41 @@ func (s *Server) configGet(c *command.Ctx) {
 	}
 }
 
+// configRewrite waits for the disk, so it does that on a goroutine of its own while its client is held; within a transaction, whose replies
+// must stay together, on the loop.
 func (s *Server) configRewrite(c *command.Ctx) {
-	if err := s.cfg.Rewrite(); err != nil {
-		s.log.Warningf("CONFIG REWRITE failed: %v", err)
-		c.W.Error(err.Error())
+	if c.InBlock() {
+		replyRewrite(c.W, s.rewriteConfig())
 		return
 	}
-	s.log.Noticef("CONFIG REWRITE executed with success.")
-	c.W.OK()
+	ss := c.Client.(*session)
+	ss.conn.Hold()
+	go func() {
+		err := s.rewriteConfig()
+		ss.conn.Post(func(conn *netio.Conn) {
+			replyRewrite(&conn.W, err)
+			conn.Release()
+			conn.Flush()
+		})
+	}()
+}
+
+func (s *Server) rewriteConfig() error {
+	err := s.cfg.Rewrite()
+	if err != nil {
+		s.log.Warningf("CONFIG REWRITE failed: %v", err)
+	} else {
+		s.log.Noticef("CONFIG REWRITE executed with success.")
+	}
+	return err
+}
+
+func replyRewrite(w *resp.Writer, err error) {
+	if err != nil {
+		w.Error(err.Error())
+		return
+	}
+	w.OK()
 }
 
 func (s *Server) configSet(c *command.Ctx) {

@@ -152,6 +152,16 @@ func listenOne(ap netip.AddrPort, backlog int, keepAlive time.Duration) (*listen
 	return &listener{fd: fd, addr: net.TCPAddrFromAddrPort(addrPort(bound))}, nil
 }
 
+// rest makes a TCP listener stop listening and free its address, without closing the descriptor, which belongs to loop 0. Connections not
+// yet accepted are reset. resume undoes it (for an address that was given with its port: one that the kernel chose is lost).
+func (a *listener) rest() {
+	unix.Shutdown(a.fd, unix.SHUT_RD) // fails only when it does not listen
+}
+
+func (a *listener) resume(backlog int) error {
+	return os.NewSyscallError("listen", unix.Listen(a.fd, backlog))
+}
+
 func zoneID(zone string) uint32 {
 	if zone == "" {
 		return 0
@@ -227,19 +237,29 @@ func (l *Loop) accept(a *listener) {
 			return
 		default:
 			// EMFILE and the like do not go away by asking again, and the
-			// listener stays ready: it would be reported for ever.
+			// listener stays ready: it would be reported for ever. EINVAL is a
+			// listener that rests.
+			if err == unix.EINVAL {
+				l.restListener(a)
+				return
+			}
 			l.srv.logf('#', "Accepting client connection: %v", err)
-			a.paused = true
-			l.poll.remove(a.fd)
-			l.After(acceptRest, func() {
-				if a.paused && l.acceptors[a.fd] == a {
-					a.paused = false
-					l.watchListener(a)
-				}
-			})
+			l.restListener(a)
 			return
 		}
 	}
+}
+
+// restListener looks away from a listener for a while.
+func (l *Loop) restListener(a *listener) {
+	a.paused = true
+	l.poll.remove(a.fd)
+	l.After(acceptRest, func() {
+		if a.paused && l.acceptors[a.fd] == a {
+			a.paused = false
+			l.watchListener(a)
+		}
+	})
 }
 
 func (l *Loop) watchListener(a *listener) {

@@ -1001,6 +1001,48 @@ func TestRebind(t *testing.T) {
 	}
 }
 
+// TestRebindOverlapping: "*" and one of its addresses exclude each other, so that the old listener must go before the new one comes; when
+// that one cannot come, the old one must be back.
+func TestRebindOverlapping(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := strconv.Itoa(free.Addr().(*net.TCPAddr).Port)
+	free.Close()
+	s := serve(t, Config{Addrs: []string{"*:" + port}}, newBook())
+	answers := func() {
+		t.Helper()
+		n, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		n.SetDeadline(time.Now().Add(10 * time.Second))
+		b := make([]byte, 7)
+		if _, err := n.Write([]byte("PING\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(n, b); err != nil || string(b) != "+PONG\r\n" {
+			t.Fatalf("%q, %v", b, err)
+		}
+	}
+	answers()
+	if err := s.Rebind([]string{"127.0.0.1:" + port, "192.0.2.77:" + port}); err == nil {
+		t.Fatal("no error")
+	}
+	if got := s.Addrs()[0].String(); got != "0.0.0.0:"+port {
+		t.Errorf("listens on %s", got)
+	}
+	answers()
+	for _, addr := range []string{"127.0.0.1", "*", "127.0.0.1"} {
+		if err := s.Rebind([]string{addr + ":" + port}); err != nil {
+			t.Fatal(err)
+		}
+		answers()
+	}
+}
+
 func TestMaxClients(t *testing.T) {
 	h := newBook()
 	s := serve(t, Config{Limits: Limits{MaxClients: 2}}, h)

@@ -1,8 +1,10 @@
 package netio
 
 import (
+	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,6 +175,21 @@ func (s *Server) Rebind(addrs []string) error {
 		}
 	}
 	opened, err := listenTCP(fresh, s.cfg.Backlog, s.keepAlive)
+	if errors.Is(err, unix.EADDRINUSE) {
+		// Perhaps only by ourselves: "*" and "127.0.0.1" cannot be listened on both. Those that are to go stop listening; should
+		// it be somebody else after all, they begin again.
+		leaving := slices.DeleteFunc(slices.Clone(s.tcp), func(a *listener) bool { return stay[a] })
+		for _, a := range leaving {
+			a.rest()
+		}
+		if opened, err = listenTCP(fresh, s.cfg.Backlog, s.keepAlive); err != nil {
+			for _, a := range leaving {
+				if again := a.resume(s.cfg.Backlog); again != nil {
+					s.logf('#', "Listening again on %v: %v", a.addr, again)
+				}
+			}
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -188,4 +189,45 @@ func TestCommandLineLikeRedis(t *testing.T) {
 			t.Errorf("%q\n  redis: %q\n  here:  %q", args, want, inv.Options)
 		}
 	}
+}
+
+// TestListeningLikeRedis changes port and addresses of both servers while they run, to what can and what cannot be had.
+func TestListeningLikeRedis(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	takenPort := strconv.Itoa(taken.Addr().(*net.TCPAddr).Port)
+	redis := servertest.StartRedis(t, servertest.Config{}).Connect(t)
+	s := servertest.StartTidemark(t, servertest.Config{})
+	mine := s.Connect(t)
+	for _, args := range [][]string{
+		{"port", takenPort}, {"bind", "192.0.2.77"}, {"bind", "127.0.0.1 192.0.2.77"}, {"bind", "* -::*"}, {"bind", "127.0.0.1 -192.0.2.77"}, {"bind", "127.0.0.1", "port", takenPort},
+		{"bind", ""}, {"bind", "127.0.0.1", "hz", "50"}, {"hz", "20", "port", takenPort}, {"hz", "x", "bind", "*"},
+	} {
+		want := say(t, redis, append([]string{"CONFIG", "SET"}, args...)...)
+		if got := say(t, mine, append([]string{"CONFIG", "SET"}, args...)...); got != want {
+			t.Errorf("CONFIG SET %q\n  redis: %s\n  here:  %s", args, want, got)
+		}
+		for _, name := range []string{"bind", "hz"} {
+			want := redis.Must(t, "CONFIG", "GET", name).String()
+			if got := mine.Must(t, "CONFIG", "GET", name).String(); got != want {
+				t.Errorf("after CONFIG SET %q %s is\n  redis: %s\n  here:  %s", args, name, want, got)
+			}
+		}
+	}
+	// What refused or restored addresses left behind must still be listened on.
+	s.Connect(t).Must(t, "PING")
+	free, err := servertest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine.Must(t, "CONFIG", "SET", "port", strconv.Itoa(free))
+	c, err := servertest.Dial(net.JoinHostPort("127.0.0.1", strconv.Itoa(free)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Must(t, "PING")
 }

@@ -30,7 +30,9 @@ type Config struct {
 	options  [][]string // of the command line, which come again at a restart
 	accepted []string
 
-	mu        sync.Mutex // held by Set, Rewrite, OnChange, Adjust
+	rewriting sync.Mutex // held by Rewrite
+
+	mu        sync.Mutex // held by Set, OnChange, Adjust
 	hooks     []hook
 	resetStat []func()
 }
@@ -53,7 +55,7 @@ func (c *Config) Accepted() []string { return slices.Clone(c.accepted) }
 // OnChange has apply called when CONFIG SET changes the named directive, before the new values are published: apply
 // must go by new, not by Load. An error takes the whole CONFIG SET back; it is the reason the client reads. apply then has
 // to leave things as they were; those hooks that had succeeded are called again with old and new exchanged. apply runs on the
-// client's thread, one at a time, and must not call Set, Rewrite or OnChange. Unknown names panic.
+// client's thread, one at a time, and must not call Set or OnChange. Unknown names panic.
 func (c *Config) OnChange(name string, apply func(old, new *Values) error) {
 	c.OnChangeOf([]string{name}, apply)
 }
