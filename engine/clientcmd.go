@@ -34,7 +34,9 @@ func (s *Server) clientCommands() []*command.Descriptor {
 			sub("getname", 2, "2.6.9", "Returns the connection's name.", clientGetName, nil),
 			sub("getredir", 2, "6.0.0", "Returns the client that invalidations of tracked keys go to.",
 				func(c *command.Ctx) { c.W.Int(-1) }, nil),
-			sub("help", 2, "5.0.0", "Shows the subcommands.", s.help, nil),
+			sub("help", 2, "5.0.0", "Shows the subcommands.", s.help, func(d *command.Descriptor) {
+				d.Flags &^= command.NoScript
+			}),
 			sub("id", 2, "5.0.0", "Returns the connection's id, which is never used twice.",
 				func(c *command.Ctx) { c.W.Int(c.Client.(*session).id) }, nil),
 			sub("info", 2, "6.2.0", "Describes this connection.", clientInfo, func(d *command.Descriptor) {

@@ -109,15 +109,15 @@ func writeInfo(c *command.Ctx, d *command.Descriptor) {
 	w.Int(int64(last))
 	w.Int(int64(step))
 	writeWords(c, d.ACL().Names(), "@")
-	w.Array(len(d.Tips))
+	w.Set(len(d.Tips))
 	for _, t := range d.Tips {
 		w.BulkString(t)
 	}
-	w.Array(len(d.Keys))
+	w.Set(len(d.Keys))
 	for i := range d.Keys {
 		writeKeySpec(c, &d.Keys[i])
 	}
-	w.Array(len(d.Sub))
+	w.Set(len(d.Sub))
 	for _, sub := range d.Sub {
 		writeInfo(c, sub)
 	}
@@ -381,9 +381,6 @@ func (s *Server) commandList(c *command.Ctx) {
 		d := s.table.Lookup([]byte(n))
 		if keep(d) {
 			out = append(out, n)
-		}
-		if len(c.Args) == 2 {
-			continue // without a filter only whole commands are listed
 		}
 		for _, sub := range d.Sub {
 			if keep(sub) {

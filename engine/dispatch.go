@@ -38,19 +38,22 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 		ls.settleReply(ss, pos)
 		return true
 	}
-	if ss.multi != nil && !d.Immediate {
-		ss.multi.queue(d, args, raw)
-		w.Simple("QUEUED")
+	if d.Flags&command.DenyOOM != 0 && !s.memoryAllows(c) {
+		if ss.multi != nil {
+			ss.multi.aborted = true
+		}
+		d.CountRejected()
+		s.stats.errors.count(errOOM)
+		w.Error(errOOM)
 		ls.settleReply(ss, pos)
 		return true
 	}
 	if s.pause.active.Load() && s.pause.holds(ss, d, c.Now) {
 		return false
 	}
-	if d.Flags&command.DenyOOM != 0 && !s.memoryAllows(c) {
-		d.CountRejected()
-		s.stats.errors.count(errOOM)
-		w.Error(errOOM)
+	if ss.multi != nil && !d.Immediate {
+		ss.multi.queue(d, args, raw)
+		w.Simple("QUEUED")
 		ls.settleReply(ss, pos)
 		return true
 	}

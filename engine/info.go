@@ -248,10 +248,11 @@ func (s *Server) infoClients(c *command.Ctx, t *infoText) {
 func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	v := s.cfg.Load()
 	m := s.store.KS.Memory()
-	used := s.store.KS.Used()
+	start := s.store.FixedMemory()
+	used := m.Used + start
 	rss := residentBytes()
 	peak := s.store.Stats.NotePeak(used)
-	overhead := m.Tables + m.ExpiryIndex
+	overhead := start + m.Tables + m.ExpiryIndex
 	goRuntime := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}}
 	metrics.Read(goRuntime) // stops nothing, unlike runtime.ReadMemStats
 	t.bytes("used_memory", used)
@@ -259,10 +260,10 @@ func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	t.bytes("used_memory_peak", peak)
 	t.str("used_memory_peak_perc", percent(used, peak))
 	t.int("used_memory_overhead", overhead)
-	t.int("used_memory_startup", 0)
+	t.int("used_memory_startup", start)
 	t.int("used_memory_dataset", used-overhead)
 	t.str("used_memory_dataset_perc", percent(used-overhead, used))
-	t.int("allocator_allocated", used)
+	t.int("allocator_allocated", m.Used)
 	t.int("allocator_active", m.Mapped)
 	t.int("allocator_resident", m.Mapped)
 	t.bytes("total_system_memory", systemBytes())
@@ -273,8 +274,8 @@ func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	t.int("number_of_libraries", 0)
 	t.bytes("maxmemory", v.MaxMemoryBytes)
 	t.str("maxmemory_policy", v.MaxMemoryPolicy.String())
-	t.float("allocator_frag_ratio", ratio(m.Mapped, used), 2)
-	t.int("allocator_frag_bytes", m.Mapped-used)
+	t.float("allocator_frag_ratio", ratio(m.Mapped, m.Used), 2)
+	t.int("allocator_frag_bytes", m.Mapped-m.Used)
 	t.float("mem_fragmentation_ratio", ratio(rss, used), 2)
 	t.int("mem_fragmentation_bytes", rss-used)
 	t.int("mem_not_counted_for_evict", 0)

@@ -38,7 +38,7 @@ func (w *rdbWriter) begin(s *Server, kind snapshotKind, offset int64) error {
 		rdb.Aux{Key: "redis-ver", Value: RedisVersion},
 		rdb.Aux{Key: "redis-bits", Value: "64"},
 		rdb.Aux{Key: "ctime", Value: strconv.FormatInt(time.Now().Unix(), 10)},
-		rdb.Aux{Key: "used-mem", Value: strconv.FormatInt(s.store.KS.Used(), 10)},
+		rdb.Aux{Key: "used-mem", Value: strconv.FormatInt(s.store.UsedMemory(), 10)},
 		rdb.Aux{Key: "repl-stream-db", Value: "0"},
 		rdb.Aux{Key: "repl-id", Value: s.replicationID()},
 		rdb.Aux{Key: "repl-offset", Value: strconv.FormatInt(offset, 10)},

@@ -255,6 +255,6 @@ func (s *Server) memoryAllows(c *command.Ctx) bool {
 	if limit == 0 {
 		return true
 	}
-	over := s.store.KS.Used() - limit
+	over := s.store.UsedMemory() - limit
 	return over <= 0 || s.evict.Free(c, over)
 }

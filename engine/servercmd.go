@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"path/filepath"
+	"time"
 
 	"tidemark/engine/command"
 	"tidemark/netio"
@@ -18,6 +19,17 @@ func (s *Server) serverCommands() []*command.Descriptor {
 			History: [][2]string{{"7.0.0", "Added support for taking multiple section arguments."}},
 			Args:    []command.Arg{{Name: "section", Type: "string", Flags: command.Optional | command.Multiple}},
 			Tips:    []string{"nondeterministic_output", "request_policy:all_shards", "response_policy:special"},
+		},
+		{
+			Name: "time", Arity: 1, Flags: command.Loading | command.Stale | command.Fast, Handler: clock,
+			Group: "server", Since: "2.6.0", Complexity: "O(1)", Summary: "Returns the server's time.",
+			Tips: []string{"nondeterministic_output"},
+		},
+		{
+			Name: "lastsave", Arity: 1, Flags: command.Loading | command.Stale | command.Fast,
+			Categories: command.CatDangerous | command.CatAdmin, Handler: s.lastSaveTime,
+			Group: "server", Since: "1.0.0", Complexity: "O(1)", Summary: "Returns the Unix time of the last successful save to the RDB file.",
+			Tips: []string{"nondeterministic_output"},
 		},
 		{
 			Name: "role", Arity: 1, Flags: command.NoScript | command.Loading | command.Stale | command.Fast,
@@ -55,6 +67,24 @@ func (s *Server) role(c *command.Ctx) {
 	c.W.BulkString("master")
 	c.W.Int(off)
 	c.W.Array(0)
+}
+
+// clock is TIME: Unix seconds, and the microseconds within the second.
+func clock(c *command.Ctx) {
+	now := time.Now().UnixMicro()
+	c.W.Array(2)
+	c.W.BulkInt(now / 1e6)
+	c.W.BulkInt(now % 1e6)
+}
+
+func (s *Server) lastSaveTime(c *command.Ctx) {
+	s.rewrite.mu.Lock()
+	at := s.rewrite.lastSave
+	s.rewrite.mu.Unlock()
+	if at == 0 {
+		at = s.started.Unix() // as if what was loaded had been saved then
+	}
+	c.W.Int(at)
 }
 
 func (s *Server) rdbPath() string {

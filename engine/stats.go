@@ -56,7 +56,7 @@ func (st *stats) turn(s *Server, now int64) {
 
 // sample takes a sample of all counters now (Unix µs).
 func (st *stats) sample(s *Server, now int64) {
-	s.store.Stats.NotePeak(s.store.KS.Used())
+	s.store.Stats.NotePeak(s.store.UsedMemory())
 	n := s.net.Stats()
 	st.rates.add(sample{now, s.store.Stats.Commands.Load(), n.BytesIn, n.BytesOut})
 }
@@ -214,7 +214,7 @@ func (s *Server) resetStats() {
 		d.ResetStats()
 	}
 	s.stats.errors.reset()
-	st.PeakMemory.Store(s.store.KS.Used())
+	st.PeakMemory.Store(s.store.UsedMemory())
 	base := statsBase{net: s.net.Stats()}
 	if log := s.store.Log(); log != nil {
 		base.delayedFsync = log.Stats().DelayedFsync

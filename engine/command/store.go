@@ -2,6 +2,7 @@ package command
 
 import (
 	"sync/atomic"
+	"unsafe"
 
 	"tidemark/aof"
 	"tidemark/engine/keyspace"
@@ -86,6 +87,14 @@ func NewStore(ks *keyspace.Keyspace) *Store {
 	st.LFUDecayMinutes.Store(1)
 	return st
 }
+
+// FixedMemory is what the store takes before it holds a key. Bytes.
+func (st *Store) FixedMemory() int64 {
+	return int64(len(st.rules)) * int64(unsafe.Sizeof(shardRules{}))
+}
+
+// UsedMemory is what maxmemory is held against: the data, with all that finding and expiring them takes. Bytes.
+func (st *Store) UsedMemory() int64 { return st.FixedMemory() + st.KS.Used() }
 
 // Log is where effects go, or nil when nothing is logged.
 func (st *Store) Log() *aof.Log { return st.log.Load() }

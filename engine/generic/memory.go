@@ -153,7 +153,7 @@ func ratio(a, b int64) float64 {
 // one that is Tidemark's own bears its name.
 func memoryStats(c *command.Ctx) {
 	m := reportMemory(c)
-	total := m.Used // as used_memory of INFO; the Go heap stands beside it
+	total := c.Store.UsedMemory() // as used_memory of INFO; the Go heap stands beside it
 	peak := c.Store.Stats.NotePeak(total)
 	data := m.Entries + m.Large
 	n := 18

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"tidemark/cmd/servertest"
+)
+
+// newer says where Tidemark, being like Redis 7.4, must differ from the redis-server 7.0 it is compared with.
+var newer = map[string]string{
+	"client|no-touch":         "new in 7.2",
+	"client|setinfo":          "new in 7.2",
+	"client|setname":          "7.2 gave it tips for clients of clusters",
+	"command|getkeys":         "7.2 lets it describe commands without arguments",
+	"command|getkeysandflags": "likewise",
+	"wait":                    "7.2 flags it as blocking",
+	"waitaof":                 "new in 7.2",
+}
+
+// TestCommandInfoLikeRedis compares what COMMAND INFO says of every command that both servers have.
+func TestCommandInfoLikeRedis(t *testing.T) {
+	redis := servertest.StartRedis(t, servertest.Config{}).Connect(t)
+	mine := servertest.StartTidemark(t, servertest.Config{}).Connect(t)
+	for _, proto := range []string{"2", "3"} {
+		redis.Must(t, "HELLO", proto)
+		mine.Must(t, "HELLO", proto)
+		theirs := map[string]servertest.Reply{}
+		for _, r := range redis.Must(t, "COMMAND").Elems {
+			theirs[r.Elems[0].Str] = r
+		}
+		list := mine.Must(t, "COMMAND").Elems
+		if len(list) < 80 {
+			t.Fatalf("only %d commands", len(list))
+		}
+		for _, r := range list {
+			compareInfo(t, theirs, r)
+		}
+	}
+}
+
+// compareInfo compares one command and the subcommands both have.
+func compareInfo(t *testing.T, theirs map[string]servertest.Reply, mine servertest.Reply) {
+	t.Helper()
+	name := mine.Elems[0].Str
+	want, ok := theirs[name]
+	if !ok {
+		if newer[name] == "" {
+			t.Errorf("redis-server does not have %s", name)
+		}
+		return
+	}
+	if got, want := describe(mine), describe(want); got != want && newer[name] == "" {
+		t.Errorf("COMMAND INFO %s\n  redis: %s\n  here:  %s", name, want, got)
+	}
+	subs := map[string]servertest.Reply{}
+	for _, s := range want.Elems[9].Elems {
+		subs[s.Elems[0].Str] = s
+	}
+	for _, s := range mine.Elems[9].Elems {
+		compareInfo(t, subs, s)
+	}
+}
+
+// describe gives an entry of COMMAND INFO without its subcommands, and with the members of sets in order.
+func describe(r servertest.Reply) string {
+	var b strings.Builder
+	for i, e := range r.Elems[:9] {
+		switch i {
+		case 2, 6, 7:
+			e = inOrder(e)
+		case 8:
+			specs := slices.Clone(e.Elems)
+			for j, s := range specs {
+				specs[j] = flagsInOrder(s)
+			}
+			e.Elems = specs
+		}
+		fmt.Fprintf(&b, "%v ", e)
+	}
+	return b.String()
+}
+
+func inOrder(r servertest.Reply) servertest.Reply {
+	r.Elems = slices.Clone(r.Elems)
+	sort.Slice(r.Elems, func(i, j int) bool { return r.Elems[i].Str < r.Elems[j].Str })
+	return r
+}
+
+func flagsInOrder(spec servertest.Reply) servertest.Reply {
+	spec.Elems = slices.Clone(spec.Elems)
+	for i, e := range spec.Elems {
+		if i > 0 && spec.Elems[i-1].Str == "flags" {
+			spec.Elems[i] = inOrder(e)
+		}
+		if i > 0 && spec.Elems[i-1].Str == "notes" {
+			spec.Elems[i].Str = "in each server's own words"
+		}
+	}
+	return spec
+}
