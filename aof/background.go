@@ -279,7 +279,7 @@ func (l *Log) prepareFile(name string) (*segment, error) {
 	}
 	s := &segment{file: f, entry: &fileEntry{name: name}}
 	if err = l.zeroFill(f, 0); err == nil {
-		err = s.mapPrepared(l.o.SegmentBytes)
+		err = l.mapPrepared(s, l.o.SegmentBytes)
 	}
 	if err != nil {
 		_ = s.close()

@@ -47,6 +47,7 @@ type fileEntry struct {
 	end    int64 // closed: log offset behind the last byte
 	length int64 // closed: true length; base: bytes
 	chain  uint32
+	tail   int64 // closed: bytes that another server appended behind length and that were loaded once
 	index  []position
 }
 

@@ -232,12 +232,30 @@ func (ld *loader) loadBase(last bool) error {
 	if err != nil {
 		return err
 	}
-	if b.start != unknownOffset {
-		ld.off, ld.known = b.start, true
-	} else if len(ld.meta.incr) > 0 {
-		ld.off, ld.known = ld.firstOffset(ld.meta.incr[0])
+	exact, known := b.start, b.start != unknownOffset
+	if !known {
+		ld.changed = true
+		ld.rec.Foreign = ld.rec.Foreign || size > 0
+		if len(ld.meta.incr) > 0 {
+			exact, known = ld.firstOffset(ld.meta.incr[0])
+		}
 	}
 	b.length = size
+	if err := ld.loadBaseFile(b, f, size, last); err != nil {
+		return err
+	}
+	if known {
+		ld.off = exact
+	}
+	ld.known = known
+	b.start = ld.off
+	return nil
+}
+
+// loadBaseFile replays the base. Commands in it count as log bytes from offset 0 on: where the base is exact, if that is
+// known, replaces the count afterwards.
+func (ld *loader) loadBaseFile(b *fileEntry, f File, size int64, last bool) error {
+	path := join(ld.dir, b.name)
 	var magic [5]byte
 	if n, _ := f.ReadAt(magic[:], 0); n == 5 && string(magic[:]) == "REDIS" {
 		if ld.readOnly {
@@ -514,9 +532,16 @@ func (ld *loader) evidence(i int, f File, w *walker, size int64) (proof string, 
 
 // loadTail replays what another server appended to a segment of ours.
 func (ld *loader) loadTail(e *fileEntry, f File, size int64, last bool) error {
-	ld.rec.Foreign = true
-	ld.changed = true
-	return ld.loadForeign(e, f, e.length, size, last)
+	if size != e.length+e.tail {
+		ld.rec.Foreign = true
+		ld.changed = true
+	}
+	cut := ld.rec.Truncated
+	if err := ld.loadForeign(e, f, e.length, size, last); err != nil {
+		return err
+	}
+	e.tail = size - e.length - (ld.rec.Truncated - cut)
+	return nil
 }
 
 func (ld *loader) apply(path string, p []byte, off int64) error {

@@ -23,7 +23,7 @@ type position struct {
 type segment struct {
 	entry    *fileEntry
 	file     File
-	mapping  Mapping // of [0, prepared); nil if prepared is 0
+	mapping  Mapping // of [0, prepared); nil without Options.MappedBytes
 	prepared int64   // bytes whose blocks are allocated, written and synced
 	epoch    uint32
 
@@ -146,7 +146,7 @@ func (l *Log) takeSpareLocked() (*segment, error) {
 			continue
 		}
 		s := &segment{file: f, entry: &fileEntry{name: name}}
-		if err := s.mapPrepared(size); err != nil {
+		if err := l.mapPrepared(s, size); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -155,12 +155,17 @@ func (l *Log) takeSpareLocked() (*segment, error) {
 	return nil, nil
 }
 
-func (s *segment) mapPrepared(size int64) error {
+// mapPrepared notes that [0, size) is allocated, and maps it if stores may go through a mapping.
+func (l *Log) mapPrepared(s *segment, size int64) error {
+	s.prepared = size
+	if l.o.MappedBytes == 0 {
+		return nil
+	}
 	m, err := s.file.Map(size)
 	if err != nil {
 		return err
 	}
-	s.mapping, s.prepared = m, size
+	s.mapping = m
 	return nil
 }
 

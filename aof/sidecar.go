@@ -15,7 +15,7 @@ import (
 //	id 0123456789abcdef0123456789abcdef01234567
 //	base appendonly.aof.2.base.rdb offset 1048576
 //	active appendonly.aof.8.incr.aof epoch 5f3a9c01
-//	closed appendonly.aof.7.incr.aof epoch 0b22c9d4 length 66060288 chain 9ad1c2f0 start 1048576 end 66900000
+//	closed appendonly.aof.7.incr.aof epoch 0b22c9d4 length 66060288 chain 9ad1c2f0 start 1048576 end 66900000 tail 0
 //	loaded appendonly.aof.3.incr.aof length 1234
 //	sum 1a2b3c4d
 //
@@ -35,8 +35,8 @@ func (m *meta) sidecar() []byte {
 		case e.state == stateActive:
 			fmt.Fprintf(&b, "active %s epoch %08x\n", name, e.epoch)
 		case e.state == stateClosed:
-			fmt.Fprintf(&b, "closed %s epoch %08x length %d chain %08x start %d end %d\n", name, e.epoch, e.length, e.chain, e.start,
-				e.end)
+			fmt.Fprintf(&b, "closed %s epoch %08x length %d chain %08x start %d end %d tail %d\n", name, e.epoch, e.length, e.chain,
+				e.start, e.end, e.tail)
 		case e.state == stateLoaded:
 			fmt.Fprintf(&b, "loaded %s length %d\n", name, e.length)
 		}
@@ -116,6 +116,8 @@ func parseSidecar(p []byte) (id string, known map[string]*fileEntry, err error) 
 				e.start = v
 			case "end":
 				e.end = v
+			case "tail":
+				e.tail = v
 			}
 		}
 		known[e.name] = e
