@@ -123,6 +123,7 @@ func (c *Conn) movable() bool {
 
 // move hands a movable connection to another loop.
 func (l *Loop) move(c *Conn, t *Loop) {
+	c.home.Store(nil)
 	l.poll.remove(c.fd)
 	l.slots[c.fd] = nil
 	l.conns--
@@ -136,13 +137,8 @@ func (l *Loop) move(c *Conn, t *Loop) {
 			t.srv.mover.Moved(c, l)
 		}
 	}
-	// In one critical section: whoever sees the new loop and posts to it finds
-	// attach in the queue before.
-	t.postMu.Lock()
 	c.loop.Store(t)
-	t.posts = append(t.posts, attach)
-	t.postMu.Unlock()
-	t.signal(sigPost)
+	t.Post(attach)
 }
 
 // usableCPUs counts the CPUs that the process may use: its affinity mask, and what

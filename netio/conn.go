@@ -37,7 +37,8 @@ type Conn struct {
 	Session any         // the handler's
 	W       resp.Writer // replies are appended here; netio takes them
 
-	loop   atomic.Pointer[Loop]
+	loop   atomic.Pointer[Loop] // where it is, or is going to
+	home   atomic.Pointer[Loop] // where it is attached; nil on the way
 	killed atomic.Bool
 	srv    *Server
 	id     int64
@@ -144,7 +145,8 @@ func (c *Conn) Kill() {
 func (c *Conn) Post(f func(c *Conn)) {
 	c.loop.Load().Post(func(l *Loop) {
 		switch {
-		case c.loop.Load() != l:
+		case c.home.Load() != l:
+			// It has moved, or is coming and this function was quicker.
 			c.Post(f)
 		case c.stop&stopDead == 0:
 			f(c)

@@ -111,7 +111,6 @@ func (k *crew) work(w *worker, l *Loop) {
 				l.srv.loopEnded(l)
 				break
 			}
-			l.Wake()
 			l = nil
 			if !k.park(w) {
 				break
@@ -210,6 +209,7 @@ func (k *crew) watch(w *worker) *Loop {
 			}
 			if l.guard.CompareAndSwap(g, g+1) {
 				k.s.stats.takeovers.Add(1)
+				l.blocked += age
 				k.appoint()
 				return l
 			}
@@ -246,13 +246,32 @@ func (k *crew) commit(l *Loop) bool {
 		k.handoff()
 		return true
 	}
-	l.commitAt.Store(nanotime())
+	began := nanotime()
+	l.commitAt.Store(began)
 	g := l.guard.Add(1)
 	if !k.watching.Load() {
 		w.seat.rouse()
 	}
 	k.s.handler.Commit()
-	return l.guard.CompareAndSwap(g, g+1)
+	if !l.guard.CompareAndSwap(g, g+1) {
+		k.tell(nil) // l too
+		return false
+	}
+	k.tell(l)
+	// Waiting for the disk is no reason to start another loop.
+	l.blocked += nanotime() - began
+	return true
+}
+
+// tell wakes the loops, all but one, that have gated replies: the commit that has
+// just returned may have been theirs as well. A loop that gates a reply at this
+// moment looks at the watermark once more before it sleeps.
+func (k *crew) tell(but *Loop) {
+	for _, l := range k.s.loops {
+		if l != but && l.gatedLen.Load() > 0 {
+			l.Wake()
+		}
+	}
 }
 
 // handoff has Handler.Commit run by the committer's thread.
@@ -286,13 +305,7 @@ func (k *crew) commitLoop() {
 		k.want.Store(1)
 		k.s.handler.Commit()
 		k.want.CompareAndSwap(1, 0)
-		for _, l := range k.s.loops {
-			// A loop that gates a reply at this moment looks at the
-			// watermark once more before it sleeps.
-			if l.gatedLen.Load() > 0 {
-				l.Wake()
-			}
-		}
+		k.tell(nil)
 	}
 }
 

@@ -195,7 +195,7 @@ func (l *Loop) run() (lost bool) {
 			l.srv.crew.handoff()
 		}
 		l.flushGated()
-		if l.mono-l.window >= windowNanos {
+		if l.mono-l.window >= windowNanos && l.stopAt == 0 {
 			l.balance()
 		}
 	}
@@ -384,7 +384,9 @@ func (l *Loop) tryStop() {
 			c.Flush()
 		}
 	}
-	l.stopped = l.conns == 0
+	l.postMu.Lock()
+	l.stopped = l.conns == 0 && len(l.posts) == 0 // a post may bring a connection
+	l.postMu.Unlock()
 }
 
 // attach puts a connection on the loop. Loop thread.
@@ -401,6 +403,7 @@ func (l *Loop) attach(c *Conn) error {
 	}
 	l.slots[c.fd] = c
 	l.conns++
+	c.home.Store(l)
 	return nil
 }
 

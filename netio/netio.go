@@ -52,7 +52,9 @@ type Handler interface {
 	// Commit plays the committer's role after a turn whose EndTurn asked for
 	// it. It may block on the disk. Another thread may by then have taken the
 	// loop over, so it must touch nothing of the loop or its connections. Several
-	// threads can be in Commit at once.
+	// threads can be in Commit at once. When it returns, loops with gated replies
+	// look at the watermark; when that moves at another time, the handler calls
+	// Loop.Wake.
 	Commit()
 	// Watermark is the current value of the gates' watermark. Any goroutine.
 	Watermark() int64

@@ -294,18 +294,20 @@ func (s *Server) end(d time.Duration) {
 // admit makes a connection of an accepted socket. On loop 0's thread.
 func (s *Server) admit(l *Loop, fd int, sa unix.Sockaddr, isUnix bool) {
 	if max := l.limits.MaxClients; max > 0 && s.numConns.Load() >= int64(max) {
+		s.stats.rejected.Add(1)
 		sysWrite(fd, []byte("-ERR max number of clients reached\r\n"))
 		closeFD(fd)
-		s.stats.rejected.Add(1)
 		return
 	}
 	s.stats.accepted.Add(1)
 	c := &Conn{srv: s, id: s.nextID.Add(1), fd: fd, unix: isUnix, peer: addrPort(sa), created: l.now, active: l.now}
 	c.loop.Store(l)
 	if refusal := s.handler.Accept(c); refusal != "" {
+		s.stats.rejected.Add(1)
 		sysWrite(fd, []byte("-"+refusal+"\r\n"))
 		closeFD(fd)
-		s.stats.rejected.Add(1)
+		c.stop |= stopDead // Post and Kill may have been called
+		c.home.Store(l)
 		return
 	}
 	s.numConns.Add(1)
@@ -313,7 +315,7 @@ func (s *Server) admit(l *Loop, fd int, sa unix.Sockaddr, isUnix bool) {
 		l.orphan(c, err)
 		return
 	}
-	if s.spread.Load() && c.movable() {
+	if s.spread.Load() && c.movable() && l.stopAt == 0 {
 		if t := s.leastLoaded(); t != l {
 			l.move(c, t)
 		}
@@ -349,6 +351,7 @@ func (s *Server) Adopt(fd int, begin func(c *Conn)) error {
 func (l *Loop) orphan(c *Conn, err error) {
 	l.srv.logf('#', "Registering client connection: %v", err)
 	c.stop |= stopDead
+	c.home.Store(l)
 	if !c.adopted {
 		l.srv.numConns.Add(-1)
 	}
