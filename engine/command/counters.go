@@ -40,12 +40,13 @@ func (n *counters) stop(d *Descriptor, t time.Time) {
 	}
 }
 
-// Publish makes the counts since the last call visible to INFO. To be called at the end of a turn.
-func (c *Ctx) Publish() {
+// Publish makes the counts since the last call visible to INFO, and reports whether keys changed. To be called at the end of a turn.
+func (c *Ctx) Publish() (changed bool) {
 	n := &c.counts
 	if n.ran == 0 && n.expired == 0 && n.dirty == 0 {
-		return
+		return false
 	}
+	changed = n.dirty != 0
 	for _, d := range n.touched {
 		d.stats.calls.Add(int64(n.calls[d.ID]))
 		d.stats.nanos.Add(n.nanos[d.ID])
@@ -59,4 +60,5 @@ func (c *Ctx) Publish() {
 	st.ExpiredKeys.Add(n.expired)
 	st.Dirty.Add(n.dirty)
 	n.ran, n.hits, n.misses, n.expired, n.dirty = 0, 0, 0, 0, 0
+	return changed
 }

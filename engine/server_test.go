@@ -1,0 +1,329 @@
+package engine
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tidemark/engine/config"
+	"tidemark/engine/serverlog"
+)
+
+// testServer starts a server on a free port with its data in dir.
+func testServer(t *testing.T, dir string, options ...string) *Server {
+	t.Helper()
+	args := append([]string{"--port", freePort(t), "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, options...)
+	inv, err := config.ParseArgs(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Read(inv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := serverlog.New(serverlog.Options{Path: filepath.Join(dir, "log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Start(cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stopServer(t, s)
+		log.Close()
+		if t.Failed() {
+			text, _ := os.ReadFile(filepath.Join(dir, "log"))
+			t.Logf("the server's log:\n%s", text)
+		}
+	})
+	return s
+}
+
+func stopServer(t *testing.T, s *Server) {
+	t.Helper()
+	select {
+	case <-s.stop.done:
+		return
+	default:
+	}
+	if err := s.Shutdown(config.ShutdownNoSave); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	s.Wait()
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// client speaks to a server; replies come as one line of text, arrays in brackets.
+type client struct {
+	t *testing.T
+	c net.Conn
+	r *bufio.Reader
+}
+
+func dial(t *testing.T, s *Server) *client {
+	t.Helper()
+	c, err := net.Dial("tcp", s.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	t.Cleanup(func() { c.Close() })
+	return &client{t, c, bufio.NewReader(c)}
+}
+
+func (c *client) send(line string) {
+	c.t.Helper()
+	words := strings.Fields(line)
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(words))
+	for _, w := range words {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
+	}
+	if _, err := c.c.Write([]byte(b.String())); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *client) reply() string {
+	c.t.Helper()
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("no reply: %v", err)
+	}
+	line = strings.TrimSuffix(line, "\r\n")
+	n, _ := strconv.Atoi(line[1:])
+	switch line[0] {
+	case '$':
+		if n < 0 {
+			return "nil"
+		}
+		b := make([]byte, n+2)
+		for at := 0; at < len(b); {
+			m, err := c.r.Read(b[at:])
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			at += m
+		}
+		return string(b[:n])
+	case '*':
+		if n < 0 {
+			return "nil"
+		}
+		out := make([]string, n)
+		for i := range out {
+			out[i] = c.reply()
+		}
+		return "[" + strings.Join(out, " ") + "]"
+	case '+', ':':
+		return line[1:]
+	}
+	return line
+}
+
+func (c *client) do(line string) string {
+	c.t.Helper()
+	c.send(line)
+	return c.reply()
+}
+
+// want runs commands and compares their replies: command, reply, command, reply ...
+func (c *client) want(pairs ...string) {
+	c.t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if got := c.do(pairs[i]); got != pairs[i+1] {
+			c.t.Fatalf("%s: %s, want %s", pairs[i], got, pairs[i+1])
+		}
+	}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+func TestDataSurviveRestart(t *testing.T) {
+	for _, policy := range []string{"always", "everysec", "no"} {
+		t.Run(policy, func(t *testing.T) {
+			dir := t.TempDir()
+			s := testServer(t, dir, "--appendfsync", policy)
+			c := dial(t, s)
+			c.want("SET a 1", "OK", "INCR a", "2", "SELECT 3", "OK", "SET b x", "OK", "SELECT 0", "OK", "APPEND a 0", "2",
+				"MULTI", "OK", "SET c 3", "QUEUED", "SELECT 3", "QUEUED", "SET d 4", "QUEUED", "EXEC", "[OK OK OK]",
+				"SELECT 0", "OK", "SET e 5 EX 100", "OK", "SET gone 1 PX 1", "OK", "DEL c", "1")
+			stopServer(t, s)
+			s = testServer(t, dir, "--appendfsync", policy)
+			c = dial(t, s)
+			c.want("GET a", "20", "EXISTS c gone", "0", "SELECT 3", "OK", "MGET b d", "[x 4]", "SELECT 0", "OK")
+			if ttl, _ := strconv.Atoi(c.do("TTL e")); ttl < 90 || ttl > 100 {
+				t.Errorf("TTL after restart: %d", ttl)
+			}
+		})
+	}
+}
+
+func TestRewriteKeepsEverything(t *testing.T) {
+	dir := t.TempDir()
+	s := testServer(t, dir)
+	c := dial(t, s)
+	for i := range 5000 {
+		c.send(fmt.Sprintf("SET key:%d value:%d", i, i))
+	}
+	for range 5000 {
+		c.reply()
+	}
+	stop := make(chan struct{})
+	done := make(chan int)
+	go func() { // writes go on during the rewrite
+		w := dial(t, s)
+		n := 0
+		for {
+			select {
+			case <-stop:
+				done <- n
+				return
+			default:
+				n++
+				w.want("INCR counter", strconv.Itoa(n), fmt.Sprintf("SET key:%d changed:%d", n%5000, n), "OK")
+			}
+		}
+	}()
+	for range 3 {
+		c.do("BGREWRITEAOF")
+		eventually(t, "the rewrite ends", func() bool { return strings.Contains(c.do("INFO persistence"), "aof_rewrite_in_progress:0") })
+	}
+	close(stop)
+	n := <-done
+	digest := c.do("GET counter")
+	if digest != strconv.Itoa(n) {
+		t.Fatalf("counter %s, want %d", digest, n)
+	}
+	want := map[string]string{}
+	for i := range 5000 {
+		k := fmt.Sprintf("key:%d", i)
+		want[k] = c.do("GET " + k)
+	}
+	if !strings.Contains(c.do("INFO persistence"), "aof_last_bgrewrite_status:ok") {
+		t.Error("the rewrite failed")
+	}
+	stopServer(t, s)
+	s = testServer(t, dir)
+	c = dial(t, s)
+	c.want("GET counter", digest, "DBSIZE", "5001")
+	for k, v := range want {
+		if got := c.do("GET " + k); got != v {
+			t.Fatalf("%s: %s after restart, %s before", k, got, v)
+		}
+	}
+}
+
+func TestWaitAOF(t *testing.T) {
+	s := testServer(t, t.TempDir(), "--appendfsync", "everysec")
+	c := dial(t, s)
+	start := time.Now()
+	for i := range 20 {
+		c.want("SET k "+strconv.Itoa(i), "OK", "WAITAOF 1 0 0", "[1 0]")
+	}
+	if d := time.Since(start); d > 10*time.Second {
+		t.Errorf("20 rounds took %v: a waiter must make the log sync at once", d)
+	}
+	c.want("WAITAOF 1 1 20", "[1 0]", "WAIT 1 20", "0",
+		"MULTI", "OK", "SET k x", "QUEUED", "WAITAOF 0 1 0", "QUEUED", "EXEC", "[OK [1 0]]",
+		"WAITAOF 2 0 0", "-ERR value is out of range, value must between 0 and 1",
+		"WAITAOF 1 -1 0", "-ERR value is out of range, must be positive",
+		"WAITAOF 1 0 -1", "-ERR timeout is negative",
+		"CONFIG SET appendonly no", "OK",
+		"WAITAOF 1 0 0", "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
+	fresh := dial(t, s)
+	fresh.want("WAITAOF 0 0 0", "[0 0]")
+}
+
+func TestSwitchAppendOnly(t *testing.T) {
+	dir := t.TempDir()
+	s := testServer(t, dir, "--appendonly", "no")
+	c := dial(t, s)
+	c.want("SET before 1", "OK", "CONFIG SET appendonly yes", "OK", "SET after 2", "OK")
+	eventually(t, "the first rewrite ends", func() bool {
+		return strings.Contains(c.do("INFO persistence"), "aof_rewrite_in_progress:0")
+	})
+	c.want("CONFIG SET appendfsync always", "OK", "SET third 3", "OK", "CONFIG SET appendonly no", "OK", "SET lost 4", "OK")
+	c.want("CONFIG SET appendonly yes", "OK")
+	eventually(t, "the second rewrite ends", func() bool {
+		return strings.Contains(c.do("INFO persistence"), "aof_rewrite_in_progress:0")
+	})
+	c.want("SET fifth 5", "OK")
+	stopServer(t, s)
+	s = testServer(t, dir)
+	c = dial(t, s)
+	c.want("MGET before after third lost fifth", "[1 2 3 4 5]")
+}
+
+func TestTransactions(t *testing.T) {
+	s := testServer(t, t.TempDir(), "--appendfsync", "always")
+	a, b := dial(t, s), dial(t, s)
+	a.want("SET k 1", "OK", "WATCH k", "OK", "MULTI", "OK", "INCR k", "QUEUED")
+	b.want("SET k 5", "OK")
+	a.want("EXEC", "nil", "GET k", "5")
+	a.want("WATCH k", "OK", "MULTI", "OK", "INCR k", "QUEUED", "INCR nosuch extra", "-ERR wrong number of arguments for 'incr' command",
+		"EXEC", "-EXECABORT Transaction discarded because of previous errors.", "GET k", "5")
+	a.want("MULTI", "OK", "INCR k", "QUEUED", "APPEND k x", "QUEUED", "INCR k", "QUEUED",
+		"EXEC", "[6 2 -ERR value is not an integer or out of range]", "GET k", "6x",
+		"EXEC", "-ERR EXEC without MULTI", "DISCARD", "-ERR DISCARD without MULTI")
+}
+
+func TestActiveExpiry(t *testing.T) {
+	s := testServer(t, t.TempDir())
+	c := dial(t, s)
+	for i := range 3000 {
+		c.send(fmt.Sprintf("SET k%d v PX 30", i))
+	}
+	for range 3000 {
+		c.reply()
+	}
+	c.want("SET later v EX 100", "OK")
+	eventually(t, "all expired keys are gone", func() bool { return c.do("DBSIZE") == "1" })
+	if !strings.Contains(c.do("INFO stats"), "expired_keys:3000") {
+		t.Error("INFO does not count them")
+	}
+}
+
+func TestReadersNeverSeeUnsyncedValues(t *testing.T) {
+	s := testServer(t, t.TempDir(), "--appendfsync", "always")
+	w, r := dial(t, s), dial(t, s)
+	for i := range 300 {
+		w.send("SET k " + strconv.Itoa(i))
+		got := r.do("GET k")
+		synced := s.store.Log().Synced()
+		k := s.store.MakeKey([]byte("k"))
+		k.Shard.Lock()
+		// Whoever has been told the new value must find it on the disk: nothing was written since.
+		if got == strconv.Itoa(i) && synced < s.store.Log().Reserved() {
+			t.Errorf("value %s was read with Synced %d of %d", got, synced, s.store.Log().Reserved())
+		}
+		k.Shard.Unlock()
+		w.reply()
+	}
+}
