@@ -151,6 +151,7 @@ func (s *Server) Commit() {
 		log.WantNotify()
 	}
 	s.wakeInterested()
+	s.considerRewrite(log)
 }
 
 // Watermark is what gates wait for.

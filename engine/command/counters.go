@@ -40,13 +40,12 @@ func (n *counters) stop(d *Descriptor, t time.Time) {
 	}
 }
 
-// Publish makes the counts since the last call visible to INFO, and reports whether keys changed. To be called at the end of a turn.
-func (c *Ctx) Publish() (changed bool) {
+// Publish makes the counts since the last call visible to INFO. To be called at the end of a turn.
+func (c *Ctx) Publish() {
 	n := &c.counts
 	if n.ran == 0 && n.expired == 0 && n.dirty == 0 {
-		return false
+		return
 	}
-	changed = n.dirty != 0
 	for _, d := range n.touched {
 		d.stats.calls.Add(int64(n.calls[d.ID]))
 		d.stats.nanos.Add(n.nanos[d.ID])
@@ -60,5 +59,4 @@ func (c *Ctx) Publish() (changed bool) {
 	st.ExpiredKeys.Add(n.expired)
 	st.Dirty.Add(n.dirty)
 	n.ran, n.hits, n.misses, n.expired, n.dirty = 0, 0, 0, 0, 0
-	return changed
 }
