@@ -148,7 +148,7 @@ func (s *Server) Commit() {
 		goal = aof.GoalSync
 	}
 	if !log.Commit(goal) {
-		log.WantNotify()
+		log.WantNotify() // before the wake-up: the loops look at the watermark after it
 	}
 	s.wakeInterested()
 	s.considerRewrite(log)
@@ -185,8 +185,15 @@ func (s *Server) Woken(l *netio.Loop) {
 	ls.interest.Store(false)
 	ls.releaseParked()
 	ls.waiters.check()
-	if log := s.store.Log(); log != nil && log.Pending(aof.GoalSync) && (log.Policy() == aof.Always || ls.waiters.len() > 0) {
-		ls.interest.Store(true)
+	log := s.store.Log()
+	if log == nil || !log.Pending(aof.GoalSync) || log.Policy() != aof.Always && ls.waiters.len() == 0 {
+		return
+	}
+	// Not there yet, or there is more by now. A notification is given once: ask for the next before looking again.
+	ls.interest.Store(true)
+	log.WantNotify()
+	if !log.Pending(aof.GoalSync) {
+		l.Wake()
 	}
 }
 

@@ -61,6 +61,7 @@ type Server struct {
 	syncWanted atomic.Bool
 	maxMemory  atomic.Int64
 
+	logEnd  int64 // log offset where the last log was closed; of whoever switches logs
 	runID   string
 	replID  string
 	started time.Time
@@ -209,7 +210,8 @@ func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery,
 		Fresh: fresh, Logf: s.log.Logf, Notify: s.notify,
 	}
 	if fresh {
-		o.ID = s.replID
+		// Offsets go on where an earlier log of this process ended: sessions and the tables of recent writes remember them.
+		o.ID, o.StartOffset = s.replID, s.logEnd
 	}
 	r := s.newReplayer()
 	s.store.Loading.Store(true)
@@ -236,6 +238,7 @@ func (s *Server) closeLog() error {
 	s.store.SetLog(nil)
 	s.store.KS.UnlockAll()
 	err := l.Close()
+	s.logEnd = l.Reserved()
 	s.closing.Store(nil)
 	if s.net != nil {
 		s.wakeInterested()
