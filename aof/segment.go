@@ -209,12 +209,20 @@ func (l *Log) rotate() error {
 	l.nextReady.Store(false)
 	l.segMu.Unlock()
 	if s == nil {
-		// Nothing is prepared: the system is short of time or of room.
+		// Nothing is prepared: the system is short of time or of room. One that is being registered just now must be waited
+		// for: the manifest names segments in the order of their use.
 		l.metaMu.Lock()
+		l.segMu.Lock()
+		s = l.next
+		l.next = nil
+		l.nextReady.Store(false)
+		l.segMu.Unlock()
 		var err error
-		if s, err = l.growingSegmentLocked(); err == nil {
-			if err = l.registerLocked(s); err != nil {
-				_ = s.close()
+		if s == nil {
+			if s, err = l.growingSegmentLocked(); err == nil {
+				if err = l.registerLocked(s); err != nil {
+					_ = s.close()
+				}
 			}
 		}
 		l.metaMu.Unlock()
