@@ -112,6 +112,24 @@ func scanLength(p []byte, mark byte) (v int64, n int, fr frame) {
 	return 0, 0, frameShort
 }
 
+// FormatError says where a file of another server cannot be read.
+type FormatError struct {
+	File     string
+	Pos      int64 // byte of the file
+	Short    bool  // it ends in the middle of something
+	Manifest string
+}
+
+func (e *FormatError) Error() string {
+	if e.Short {
+		return fmt.Sprintf("aof: Unexpected end of file reading the append only file %s at byte %d. You can: 1) Make a backup of your AOF file, "+
+			"then use ./redis-check-aof --fix %s. 2) Alternatively you can set the 'aof-load-truncated' configuration option to yes and "+
+			"restart the server", e.File, e.Pos, e.Manifest)
+	}
+	return fmt.Sprintf("aof: Bad file format reading the append only file %s at byte %d: make a backup of your AOF file, then use "+
+		"./redis-check-aof --fix %s", e.File, e.Pos, e.Manifest)
+}
+
 // loadForeign replays [from, size) of a file. last: nothing follows it in the manifest, so its tail may be torn.
 func (ld *loader) loadForeign(e *fileEntry, f File, from, size int64, last bool) error {
 	path := join(ld.dir, e.name)
@@ -156,9 +174,7 @@ func (ld *loader) loadForeign(e *fileEntry, f File, from, size int64, last bool)
 		return nil
 	}
 	if !ld.o.LoadTruncated || !last {
-		return fmt.Errorf("aof: Unexpected end of file reading the append only file %s at byte %d. You can: 1) Make a backup of your AOF file, "+
-			"then use ./redis-check-aof --fix %s. 2) Alternatively you can set the 'aof-load-truncated' configuration option to yes and "+
-			"restart the server", path, good, manifestName(ld.name))
+		return &FormatError{File: path, Pos: good, Short: true, Manifest: manifestName(ld.name)}
 	}
 	ld.o.Logf('#', "!!! Warning: short read while loading the AOF file %s!!!", e.name)
 	ld.o.Logf('#', "AOF %s loaded anyway because aof-load-truncated is enabled", e.name)
@@ -193,8 +209,7 @@ func (ld *loader) foreignChunk(path string, p []byte, pos int64) (applied, consu
 	for want = 1; at < len(p); {
 		n, kind, notes, fr, need := scanEffect(p[at:])
 		if fr == frameBad {
-			return 0, 0, 0, fmt.Errorf("aof: Bad file format reading the append only file %s at byte %d: make a backup of your AOF file, "+
-				"then use ./redis-check-aof --fix %s", path, pos+int64(at+n), manifestName(ld.name))
+			return 0, 0, 0, &FormatError{File: path, Pos: pos + int64(at+n), Manifest: manifestName(ld.name)}
 		}
 		if fr == frameShort {
 			want = need

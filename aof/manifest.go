@@ -33,6 +33,10 @@ const (
 	stateLoaded                   // another server's, and already loaded once up to length
 )
 
+func (s fileState) String() string {
+	return [...]string{"foreign", "active", "closed", "loaded"}[s]
+}
+
 const unknownOffset = int64(-1)
 
 // fileEntry is one file of the AOF directory: what the manifest says, and what the sidecar adds.

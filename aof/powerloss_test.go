@@ -368,6 +368,17 @@ func TestDamage(t *testing.T) {
 		if damage.File == "d/"+f.name && damage.Pos > at || damage.File > "d/"+f.name && len(damage.File) >= len("d/"+f.name) {
 			s.fail("a bit flipped at byte %d of %s was reported as %v", at, f.name, err)
 		}
+		if _, err := Repair(s.fs, "d", ""); err != nil {
+			s.fail("repair: %v", err)
+		}
+		r := &simReplayer{fs: s.fs}
+		l, rec, err := Open(s.options(), r)
+		if err != nil || rec.Offset < r.base || !bytes.Equal(r.bytes, s.stream[r.base:rec.Offset]) || rec.Offset < damage.Offset && r.base == 0 {
+			s.fail("after the repair: %v, %+v, base %d, damage at %d", err, rec, r.base, damage.Offset)
+		}
+		if err := l.Close(); err != nil {
+			s.fail("close after the repair: %v", err)
+		}
 		flips++
 	}
 }

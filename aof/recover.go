@@ -48,6 +48,7 @@ type loader struct {
 	// readOnly finds out without changing anything.
 	readOnly bool
 	changed  bool
+	seen     []FileInfo
 }
 
 func join(dir, name string) string { return filepath.Join(dir, name) }
@@ -249,6 +250,8 @@ func (ld *loader) loadBase(last bool) error {
 	}
 	ld.known = known
 	b.start = ld.off
+	ld.seen = append(ld.seen, FileInfo{Name: b.name, Type: "base", State: "base", Seq: b.seq, Start: b.start, End: b.start, Bytes: b.length,
+		Size: size})
 	return nil
 }
 
@@ -258,7 +261,7 @@ func (ld *loader) loadBaseFile(b *fileEntry, f File, size int64, last bool) erro
 	path := join(ld.dir, b.name)
 	var magic [5]byte
 	if n, _ := f.ReadAt(magic[:], 0); n == 5 && string(magic[:]) == "REDIS" {
-		if ld.readOnly {
+		if ld.r == nil {
 			return nil
 		}
 		tail, ok := ld.r.(RDBLoader)
@@ -326,9 +329,12 @@ func (ld *loader) loadIncr(i int) (end bool, err error) {
 			ld.rec.Foreign = ld.rec.Foreign || size > 0
 			ld.changed = true
 		}
+		from := ld.off
 		if err := ld.loadForeign(e, f, 0, size, last); err != nil {
 			return false, err
 		}
+		ld.seen = append(ld.seen, FileInfo{Name: e.name, Type: "incr", State: e.state.String(), Seq: e.seq, Start: from, End: ld.off,
+			Bytes: e.length, Size: size})
 		e.state = stateLoaded
 		return false, nil
 	}
@@ -362,6 +368,8 @@ func (ld *loader) loadOurs(i int, f File, size int64, tail bool) (end bool, err 
 	ld.off = w.off
 	ld.known = true
 	ld.rec.Payload += w.off - from
+	ld.seen = append(ld.seen, FileInfo{Name: e.name, Type: "incr", State: e.state.String(), Seq: e.seq, Epoch: e.epoch, Start: from,
+		End: w.off, Bytes: w.pos, Size: size, Batches: w.batches, FirstMS: w.firstMS, LastMS: w.unixMS})
 	e.start = from
 	damage := func(why string) error {
 		return &DamageError{File: path, Pos: w.pos, Offset: w.off, Why: why, Dir: ld.dir}
@@ -545,7 +553,7 @@ func (ld *loader) loadTail(e *fileEntry, f File, size int64, last bool) error {
 }
 
 func (ld *loader) apply(path string, p []byte, off int64) error {
-	if ld.readOnly && ld.r == nil {
+	if ld.r == nil {
 		return nil
 	}
 	n, err := ld.r.Apply(p, off)

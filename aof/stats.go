@@ -77,7 +77,7 @@ func (l *Log) Stats() Stats {
 	s.CurrentBytes = s.BaseBytes
 	for _, e := range m.incr {
 		if e.state != stateActive {
-			s.CurrentBytes += e.length
+			s.CurrentBytes += e.length + e.tail
 		}
 	}
 	s.Segments, s.SpareSegments = int64(len(m.incr)), int64(len(m.spares))

@@ -20,7 +20,9 @@ type walker struct {
 	why     string // what is wrong at pos
 	partial int64  // bytes that begin a batch at pos
 	proof   int64  // highest synced field accepted
-	unixMS  int64  // of the last batch accepted
+	batches int64
+	firstMS int64 // unix time of the first batch accepted
+	unixMS  int64 // and of the last
 	index   []position
 }
 
@@ -88,6 +90,9 @@ func (w *walker) run(fn func(p []byte, off int64) error) error {
 					w.index = append(w.index, position{pos: w.pos, offset: b.off})
 				}
 				w.pos, w.off, w.chain, w.unixMS = b.pos, b.offset, b.chain, b.unixMS
+				if w.batches++; w.batches == 1 {
+					w.firstMS = b.unixMS
+				}
 				w.proof = max(w.proof, b.synced)
 			}
 		}
