@@ -154,6 +154,8 @@ func greet(log *serverlog.Logger, cfg *config.Config, argv0 string) {
 		for _, line := range logo {
 			log.Noticef("%s", line)
 		}
+		// Redis's test suite, which asks for the logo, learns the server's pid from here.
+		log.Noticef("   Port: %d   PID: %d", cfg.Load().Port, os.Getpid())
 	}
 }
 
