@@ -54,7 +54,7 @@ func (s *Server) clientCommands() []*command.Descriptor {
 				}
 				opt := func(a command.Arg) command.Arg { a.Flags = command.Optional; return a }
 				d.Args = []command.Arg{{Name: "filter", Type: "oneof", Args: []command.Arg{
-					{Name: "old-format", Type: "string", Display: "ip:port"},
+					{Name: "old-format", Type: "string", Display: "ip:port", Deprecated: "2.8.12"},
 					{Name: "new-format", Type: "oneof", Flags: command.Multiple, Args: []command.Arg{
 						opt(command.Arg{Name: "client-id", Type: "integer", Token: "ID", Since: "2.8.12"}),
 						opt(command.Arg{Name: "client-type", Type: "oneof", Token: "TYPE", Since: "2.8.12", Args: []command.Arg{
@@ -415,6 +415,9 @@ func (s *Server) clientPause(c *command.Ctx) {
 	case len(c.Args) == 4 && command.Is(c.Args[3], "write"):
 		all = false
 	case len(c.Args) == 4 && command.Is(c.Args[3], "all"):
+	case len(c.Args) == 4:
+		c.W.Error("ERR CLIENT PAUSE mode must be WRITE or ALL")
+		return
 	default:
 		c.W.Error(command.ErrSyntax)
 		return

@@ -78,7 +78,7 @@ func (s *Server) commandInfo(c *command.Ctx) {
 		if d := s.byFullName(name); d != nil {
 			writeInfo(c, d)
 		} else {
-			c.W.NullArray()
+			c.W.Null()
 		}
 	}
 }
@@ -335,6 +335,7 @@ func writeArg(c *command.Ctx, a *command.Arg) {
 	}
 	text("token", a.Token)
 	text("since", a.Since)
+	text("deprecated_since", a.Deprecated)
 	if names := a.Flags.Names(); len(names) > 0 {
 		w.BulkString("flags")
 		writeWords(c, names, "")
@@ -396,30 +397,30 @@ func (s *Server) commandList(c *command.Ctx) {
 }
 
 // keysOf finds the keys of the request within a request; when it has none, or is wrong, the error is replied and ok is false.
-func (s *Server) keysOf(c *command.Ctx) (args [][]byte, pos []command.KeyPos, ok bool) {
+func (s *Server) keysOf(c *command.Ctx) (d *command.Descriptor, args [][]byte, pos []command.KeyPos, ok bool) {
 	args = c.Args[2:]
 	d, unknownSub := s.table.Resolve(args)
 	switch {
 	case d == nil || unknownSub:
 		c.W.Error("ERR Invalid command specified")
-		return nil, nil, false
+		return nil, nil, nil, false
 	case len(d.Keys) == 0:
 		c.W.Error("ERR The command has no key arguments")
-		return nil, nil, false
+		return nil, nil, nil, false
 	case d.Arity > 0 && d.Arity != len(args) || len(args) < -d.Arity:
 		c.W.Error("ERR Invalid number of arguments specified for command")
-		return nil, nil, false
+		return nil, nil, nil, false
 	}
 	pos, ok = d.KeyPositions(args, nil)
 	if !ok {
 		c.W.Error("ERR Invalid arguments specified for command")
-		return nil, nil, false
+		return nil, nil, nil, false
 	}
-	return args, pos, true
+	return d, args, pos, true
 }
 
 func (s *Server) commandGetKeys(c *command.Ctx) {
-	args, pos, ok := s.keysOf(c)
+	_, args, pos, ok := s.keysOf(c)
 	if !ok {
 		return
 	}
@@ -430,7 +431,7 @@ func (s *Server) commandGetKeys(c *command.Ctx) {
 }
 
 func (s *Server) commandGetKeysAndFlags(c *command.Ctx) {
-	args, pos, ok := s.keysOf(c)
+	d, args, pos, ok := s.keysOf(c)
 	if !ok {
 		return
 	}
@@ -438,7 +439,7 @@ func (s *Server) commandGetKeysAndFlags(c *command.Ctx) {
 	for _, p := range pos {
 		c.W.Array(2)
 		c.W.Bulk(args[p.Arg])
-		writeWords(c, p.Flags.Names(), "")
+		writeWords(c, d.KeyFlagsOf(args, p).Names(), "")
 	}
 }
 

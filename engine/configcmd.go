@@ -197,10 +197,6 @@ func replyRewrite(w *resp.Writer, err error) {
 }
 
 func (s *Server) configSet(c *command.Ctx) {
-	if len(c.Args)%2 != 0 {
-		c.W.Error(command.WrongArity(c.Cmd))
-		return
-	}
 	pairs := make([]string, 0, len(c.Args)-2)
 	for _, a := range c.Args[2:] {
 		pairs = append(pairs, string(a))

@@ -130,6 +130,7 @@ func (s *Server) auth(c *command.Ctx) {
 func (s *Server) authenticate(ss *session, user, pass []byte) bool {
 	want := s.cfg.Load().RequirePass
 	if string(user) != "default" || want != "" && !samePassword(pass, want) {
+		s.stats.authFailures.Add(1)
 		return false
 	}
 	ss.user = "default"

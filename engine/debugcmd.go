@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"tidemark/engine/command"
-	"tidemark/engine/glob"
 	"tidemark/engine/keyspace"
 	"tidemark/engine/rdb"
 )
@@ -42,7 +41,6 @@ func debugSubs() []debugSub {
 		{"reload", 0, -1, "RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Save the data to the RDB file and load them again.", (*Server).debugReload},
 		{"set-active-expire", 1, 1, "SET-ACTIVE-EXPIRE <0|1>", "Switch active expiry off or on.", (*Server).debugSetActiveExpire},
 		{"sleep", 1, 1, "SLEEP <seconds>", "Stop the server for so long. Decimals allowed.", (*Server).debugSleep},
-		{"stringmatch-len", 2, 2, "STRINGMATCH-LEN <len> <pattern>", "Match a pattern against <len> letters a.", (*Server).debugStringMatch},
 	}
 }
 
@@ -162,20 +160,6 @@ func (s *Server) debugSleep(c *command.Ctx, args [][]byte) {
 		s.store.KS.UnlockAll()
 	}
 	c.W.OK()
-}
-
-func (s *Server) debugStringMatch(c *command.Ctx, args [][]byte) {
-	n, ok := command.ParseInt(args[0])
-	if !ok || n < 0 || n > 1<<30 {
-		c.W.Error(command.ErrNotInt)
-		return
-	}
-	text := []byte(strings.Repeat("a", int(n)))
-	if glob.Match(args[1], text) {
-		c.W.Int(1)
-	} else {
-		c.W.Int(0)
-	}
 }
 
 // debugObject describes a value. The address is the entry's place in its shard's arena.
@@ -299,6 +283,7 @@ func debugProtocol(c *command.Ctx, kind []byte) {
 		w.Push(2)
 		w.BulkString("server-cpu-usage")
 		w.Int(42)
+		w.BulkString("Some real reply following the push reply")
 	case "verbatim":
 		w.Verbatim("txt", "This is a verbatim\nstring")
 	case "true":
@@ -309,6 +294,6 @@ func debugProtocol(c *command.Ctx, kind []byte) {
 		w.BigNumber("1234567999999999999999999999999999999")
 	default:
 		w.Error("ERR Wrong protocol type name. Please use one of the following: " +
-			"string|integer|double|null|array|set|map|attrib|push|verbatim|true|false")
+			"string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false")
 	}
 }

@@ -30,7 +30,7 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 			ss.multi.aborted = true
 			if d != nil && d.Name == "exec" {
 				ss.endMulti(c)
-				refusal = "EXECABORT Transaction discarded because of: " + refusal
+				refusal = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(refusal, "ERR ")
 			}
 		}
 		s.stats.errors.count(refusal)
@@ -105,9 +105,6 @@ func (ls *loopState) settleReply(ss *session, pos int) {
 // refuse gives the error of a request that may not run, in the order Redis checks.
 func (s *Server) refuse(ss *session, d *command.Descriptor, unknownSub bool, args [][]byte) string {
 	if d == nil {
-		if !ss.authed && s.needAuth.Load() {
-			return errNoAuth
-		}
 		return unknownCommand(args)
 	}
 	if unknownSub {

@@ -119,9 +119,11 @@ func (s *Server) expireDue(l *netio.Loop) {
 		ls.wrote = true
 	}
 	e.ctx.Publish()
+	s.stats.expiryNanos.Add(int64(time.Since(start)))
 	first := s.earliestExpiry()
 	s.store.LowerNextExpiry(first)
 	if more {
+		s.stats.expirySlicesFull.Add(1)
 		e.armedAt.Store(0)
 		e.timer = l.After(0, func() { s.expireDue(l) })
 		return

@@ -197,8 +197,8 @@ func supervisor() string {
 
 // clientSums is what INFO tells of all clients together.
 type clientSums struct {
-	n, blocked, watching, watchedKeys int64
-	maxInput, maxOutput, bytes        int64
+	n, blocked, timed, watching, watchedKeys int64
+	maxInput, maxOutput, bytes               int64
 }
 
 func (s *Server) sumClients() (sum clientSums) {
@@ -208,6 +208,9 @@ func (s *Server) sumClients() (sum clientSums) {
 		sum.n++
 		if p.blocked {
 			sum.blocked++
+			if p.timed {
+				sum.timed++
+			}
 		}
 		if p.watch > 0 {
 			sum.watching++
@@ -235,6 +238,9 @@ func (s *Server) infoClients(c *command.Ctx, t *infoText) {
 	t.int("blocked_clients", sum.blocked)
 	t.int("tracking_clients", 0)
 	t.int("pubsub_clients", 0)
+	t.int("clients_in_timeout_table", sum.timed)
+	t.int("total_blocking_keys", 0)
+	t.int("total_blocking_keys_on_nokey", 0)
 	t.int("watching_clients", sum.watching)
 	t.int("total_watched_keys", sum.watchedKeys)
 	reason, actions, ms := s.pause.state()
@@ -268,6 +274,11 @@ func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	t.int("allocator_resident", m.Mapped)
 	t.bytes("total_system_memory", systemBytes())
 	t.bytes("used_memory_lua", 0)
+	t.int("used_memory_vm_eval", 0)
+	t.int("used_memory_scripts_eval", 0)
+	t.int("used_memory_vm_functions", 0)
+	t.bytes("used_memory_vm_total", 0)
+	t.int("used_memory_functions", 0)
 	t.bytes("used_memory_scripts", 0)
 	t.int("number_of_cached_scripts", 0)
 	t.int("number_of_functions", 0)
@@ -276,6 +287,10 @@ func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	t.str("maxmemory_policy", v.MaxMemoryPolicy.String())
 	t.float("allocator_frag_ratio", ratio(m.Mapped, m.Used), 2)
 	t.int("allocator_frag_bytes", m.Mapped-m.Used)
+	t.float("allocator_rss_ratio", 1, 2)
+	t.int("allocator_rss_bytes", 0)
+	t.float("rss_overhead_ratio", ratio(rss, m.Mapped), 2)
+	t.int("rss_overhead_bytes", rss-m.Mapped)
 	t.float("mem_fragmentation_ratio", ratio(rss, used), 2)
 	t.int("mem_fragmentation_bytes", rss-used)
 	t.int("mem_not_counted_for_evict", 0)
@@ -398,6 +413,7 @@ func (s *Server) infoPersistence(c *command.Ctx, t *infoText) {
 	r.mu.Unlock()
 	t.str("aof_last_write_status", status(log != nil && log.Err() != nil))
 	t.int("module_fork_in_progress", 0)
+	t.int("module_fork_last_cow_size", 0)
 	if log == nil {
 		return
 	}
@@ -469,10 +485,13 @@ func (s *Server) infoStats(c *command.Ctx, t *infoText) {
 	t.int("sync_partial_ok", 0)
 	t.int("sync_partial_err", 0)
 	t.int("expired_keys", st.ExpiredKeys.Load())
+	t.int("expired_subkeys", 0)
 	t.float("expired_stale_perc", 0, 2)
-	t.int("expired_time_cap_reached_count", 0)
+	t.int("expired_time_cap_reached_count", s.stats.expirySlicesFull.Load())
+	t.int("expire_cycle_cpu_milliseconds", s.stats.expiryNanos.Load()/1e6)
 	t.int("evicted_keys", st.EvictedKeys.Load())
 	t.int("evicted_clients", 0)
+	t.int("evicted_scripts", 0)
 	t.int("keyspace_hits", st.Hits.Load())
 	t.int("keyspace_misses", st.Misses.Load())
 	t.int("pubsub_channels", 0)
@@ -487,6 +506,10 @@ func (s *Server) infoStats(c *command.Ctx, t *infoText) {
 	t.int("tracking_total_prefixes", 0)
 	t.int("unexpected_error_replies", 0)
 	t.int("total_error_replies", s.stats.errors.total.Load())
+	t.int("acl_access_denied_auth", s.stats.authFailures.Load())
+	t.int("acl_access_denied_cmd", 0)
+	t.int("acl_access_denied_key", 0)
+	t.int("acl_access_denied_channel", 0)
 	t.int("client_query_buffer_limit_disconnections", net.QueryLimitCloses-from.QueryLimitCloses)
 	t.int("client_output_buffer_limit_disconnections", net.OutputLimitCloses-from.OutputLimitCloses)
 	t.int("tidemark_longest_turn_usec", net.LongestTurnNanos/1000)

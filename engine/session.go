@@ -63,6 +63,7 @@ type published struct {
 	laddr    string
 	fd       int
 	blocked  bool
+	timed    bool // blocked with a timeout
 }
 
 // publish copies what others may see.
@@ -80,6 +81,7 @@ func (ss *session) publish() {
 		p.resp = 3
 	}
 	p.blocked = ss.blocked != nil
+	p.timed = p.blocked && ss.blocked.timer != nil
 	p.net = ss.conn.Stats()
 	p.mu.Unlock()
 }

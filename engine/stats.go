@@ -20,6 +20,10 @@ type stats struct {
 	errors errorStats
 	rates  rates
 
+	authFailures     atomic.Int64
+	expiryNanos      atomic.Int64 // spent in active expiry
+	expirySlicesFull atomic.Int64 // slices of active expiry that ended with keys still due
+
 	mu   sync.Mutex
 	base statsBase // guarded by mu
 }
@@ -207,7 +211,8 @@ func (e *errorStats) reset() {
 // resetStats is CONFIG RESETSTAT.
 func (s *Server) resetStats() {
 	st := &s.store.Stats
-	for _, n := range []*atomic.Int64{&st.Hits, &st.Misses, &st.ExpiredKeys, &st.EvictedKeys, &st.Commands, &st.LazyFreed} {
+	for _, n := range []*atomic.Int64{&st.Hits, &st.Misses, &st.ExpiredKeys, &st.EvictedKeys, &st.Commands, &st.LazyFreed,
+		&s.stats.authFailures, &s.stats.expiryNanos, &s.stats.expirySlicesFull} {
 		n.Store(0)
 	}
 	for _, d := range s.table.All() {

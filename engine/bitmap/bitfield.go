@@ -13,7 +13,8 @@ func bitfieldCommand() *command.Descriptor {
 			Notes: "it is only read when there is nothing but GET",
 			Flags: command.KeyRW | command.KeyAccess | command.KeyUpdate | command.KeyVariable, Begin: 1, Step: 1,
 		}},
-		Log: command.LogRequest, Handler: func(c *command.Ctx) { bitfield(c, false) },
+		KeyUse: bitfieldKeyUse,
+		Log:    command.LogRequest, Handler: func(c *command.Ctx) { bitfield(c, false) },
 		Group: "bitmap", Since: "3.2.0", Complexity: "O(1) for each subcommand specified",
 		Summary: "Reads and writes integers of any width within the string stored under a key",
 		Args: []command.Arg{keyArg, {Name: "operation", Type: "oneof", Flags: command.Optional | command.Multiple, Args: []command.Arg{
@@ -33,6 +34,21 @@ func bitfieldCommand() *command.Descriptor {
 			}},
 		}}},
 	}
+}
+
+// bitfieldKeyUse: nothing but GET only reads.
+func bitfieldKeyUse(args [][]byte) command.KeyFlags {
+	for i := 2; i < len(args); i++ {
+		switch {
+		case command.Is(args[i], "get"):
+			i += 2
+		case command.Is(args[i], "overflow"):
+			i++
+		default:
+			return command.KeyRW | command.KeyAccess | command.KeyUpdate
+		}
+	}
+	return command.KeyRO | command.KeyAccess
 }
 
 func bitfieldROCommand() *command.Descriptor {

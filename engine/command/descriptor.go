@@ -150,7 +150,9 @@ type Arg struct {
 	KeySpec int    // of a key: index into Descriptor.Keys
 	Flags   ArgFlags
 	Since   string
-	Args    []Arg // of oneof and block
+	// Deprecated is the version since which it is.
+	Deprecated string
+	Args       []Arg // of oneof and block
 }
 
 // LogRule says how a write stands in the log.
@@ -179,11 +181,13 @@ type Descriptor struct {
 	Flags      Flags
 	Categories Category // explicit ones; those that follow from Flags are added by ACL
 	Keys       []KeySpec
-	Log        LogRule
-	Scope      Scope
-	Handler    func(*Ctx)
-	Immediate  bool          // runs at once, also between MULTI and EXEC
-	Sub        []*Descriptor // of a container; Handler is then nil unless the bare word is a command, too
+	// KeyUse tells, for a command with KeyVariable, what this request does with its key.
+	KeyUse    func(args [][]byte) KeyFlags
+	Log       LogRule
+	Scope     Scope
+	Handler   func(*Ctx)
+	Immediate bool          // runs at once, also between MULTI and EXEC
+	Sub       []*Descriptor // of a container; Handler is then nil unless the bare word is a command, too
 
 	Group      string // of COMMAND DOCS: generic string bitmap connection server transactions ...
 	Since      string

@@ -59,6 +59,14 @@ func (d *Descriptor) KeyPositions(args [][]byte, out []KeyPos) (pos []KeyPos, ok
 	return out, true
 }
 
+// KeyFlagsOf is what the request args does with the key at p, one of those that KeyPositions found.
+func (d *Descriptor) KeyFlagsOf(args [][]byte, p KeyPos) KeyFlags {
+	if d.KeyUse != nil && p.Flags&KeyVariable != 0 {
+		return d.KeyUse(args)
+	}
+	return p.Flags
+}
+
 func (ks *KeySpec) search(args [][]byte) int {
 	if ks.From >= 0 {
 		for i := max(ks.From, 1); i < len(args)-1; i++ {

@@ -12,7 +12,8 @@ func setCommand() *command.Descriptor {
 			Notes: "it is read, too, when the GET option is given",
 			Flags: command.KeyRW | command.KeyAccess | command.KeyUpdate | command.KeyVariable, Begin: 1, Step: 1,
 		}},
-		Log: command.LogRequest, Handler: set,
+		KeyUse: setKeyUse,
+		Log:    command.LogRequest, Handler: set,
 		Group: "string", Since: "1.0.0", Complexity: "O(1)",
 		Summary: "Stores a string under a key, replacing whatever stood there",
 		Args: []command.Arg{keyArg, valueArg,
@@ -36,6 +37,16 @@ func setCommand() *command.Descriptor {
 			{"7.0.0", "NX and GET may stand together."},
 		},
 	}
+}
+
+// setKeyUse: without GET the old value is not read.
+func setKeyUse(args [][]byte) command.KeyFlags {
+	for _, a := range args[min(3, len(args)):] {
+		if command.Is(a, "get") {
+			return command.KeyRW | command.KeyAccess | command.KeyUpdate
+		}
+	}
+	return command.KeyOW | command.KeyUpdate
 }
 
 func set(c *command.Ctx) {
