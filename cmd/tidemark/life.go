@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -32,6 +33,7 @@ type life struct {
 	pidFile    string // empty: none was written
 
 	endOnce sync.Once
+	end     func(status int) // os.Exit
 }
 
 // live runs the server and returns the exit status.
@@ -45,7 +47,11 @@ func (p *life) live() int {
 	p.log.SetRole(serverlog.RolePrimary)
 	p.tell(p.supervisor.Loading())
 	v := p.cfg.Load()
-	p.log.Noticef("Running mode=standalone, port=%d.", v.Port)
+	if v.AlwaysShowLogo {
+		showLogo(p.log, v)
+	} else {
+		p.log.Noticef("Running mode=standalone, port=%d.", v.Port)
+	}
 	s, err := startEngine(p.cfg, p.log)
 	if err != nil {
 		return p.fatal(err)
@@ -150,12 +156,14 @@ func (p *life) obey(signals <-chan os.Signal, started <-chan server) {
 				case <-time.After(aboutToStart):
 					p.log.Warningf("Received shutdown signal during loading, exiting now.")
 					p.exit(0)
+					return
 				}
 			}
 			if failed != nil {
 				if sig == syscall.SIGINT {
 					p.log.Warningf("You insist... exiting now.")
 					p.exit(1)
+					return
 				}
 				continue
 			}
@@ -226,6 +234,9 @@ func (p *life) fatal(err error) int {
 			p.log.Warningf("%s", line)
 		}
 	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		p.log.Warningf("Failed listening on port %d (tcp), aborting.", p.cfg.Load().Port)
+	}
 	p.leave()
 	return 1
 }
@@ -254,5 +265,5 @@ func (p *life) exit(status int) {
 	case <-done:
 	case <-time.After(time.Second):
 	}
-	os.Exit(status)
+	p.end(status)
 }

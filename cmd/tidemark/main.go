@@ -80,7 +80,7 @@ func run(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if watchErr != nil {
 		log.Warningf("%v", watchErr)
 	}
-	p := &life{cfg: cfg, log: log, argv0: argv[0], daemon: daemon, supervisor: watcher}
+	p := &life{cfg: cfg, log: log, argv0: argv[0], daemon: daemon, supervisor: watcher, end: os.Exit}
 	return p.live()
 }
 
@@ -150,19 +150,13 @@ func greet(log *serverlog.Logger, cfg *config.Config, argv0 string) {
 	if names := cfg.Accepted(); len(names) > 0 {
 		log.Noticef("Accepted, but without meaning here: %s", strings.Join(names, ", "))
 	}
-	if cfg.Load().AlwaysShowLogo {
-		for _, line := range logo {
-			log.Noticef("%s", line)
-		}
-		// Redis's test suite, which asks for the logo, learns the server's pid from here.
-		log.Noticef("   Port: %d   PID: %d", cfg.Load().Port, os.Getpid())
-	}
 }
 
-var logo = []string{
-	`  ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~`,
-	`   t  i  d  e  m  a  r  k`,
-	`  ______________________________`,
+// showLogo says who is there, where and as what process. Redis's test suite, which turns it on, looks for " PID: ".
+func showLogo(log *serverlog.Logger, v *config.Values) {
+	log.Noticef("  ~ ~~ ~~~ ~~~~~   T I D E M A R K %s, speaks Redis %s", config.Version, config.RedisVersion)
+	log.Noticef("  ~~~ ~~~~ ~~~~~   Running in standalone mode, Port: %d", v.Port)
+	log.Noticef("  ______________   PID: %d", os.Getpid())
 }
 
 // startEngine is the one place where the process meets the server.

@@ -65,7 +65,7 @@ func TestWordsAndNames(t *testing.T) {
 		{"redis-sentinel", []string{"x.conf"}, 1, `not a Sentinel`},
 		{"/usr/bin/redis-check-aof", []string{"x"}, 1, `tidemark-aof`},
 		{"tidemark", []string{"nothing.conf"}, 1, `Fatal error, can't open config file 'nothing.conf': No such file or directory`},
-		{"tidemark", []string{"--port", "x"}, 1, `(?s)FATAL CONFIG FILE ERROR \(Tidemark.*>>> 'port x'\nargument couldn't be parsed into an integer`},
+		{"tidemark", []string{"--port", "x"}, 1, `(?s)FATAL CONFIG FILE ERROR \(Tidemark.*>>> 'port "x"'\nargument couldn't be parsed into an integer`},
 		{"tidemark", []string{"--logfile", "/nowhere/x.log"}, 1, `Can't open the log file: .*no such file`},
 		{"tidemark", []string{"--test-memory", "1"}, 1, `memtester`},
 		{"tidemark", []string{"--port", "0", "--pprof-addr", "nonsense", "--dir", "."}, 1, `# pprof-addr nonsense`},

@@ -224,6 +224,7 @@ func TestSet(t *testing.T) {
 		{"hz|30|timeout|-1", "ERR CONFIG SET failed (possibly related to argument 'timeout') - argument must be between 0 and 2147483647 inclusive"},
 		{"daemonize|yes", "ERR CONFIG SET failed (possibly related to argument 'daemonize') - can't set immutable config"},
 		{"dir|/", "ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config"},
+		{"DAEMONIZE|yes", "ERR CONFIG SET failed (possibly related to argument 'DAEMONIZE') - can't set immutable config"},
 		{"daemonize|yes|nothing|1", "ERR Unknown option or number of arguments for CONFIG SET - 'nothing'"},
 		{"hz|1|timeout", "ERR syntax error"},
 		{"appendonly|no", ""},
@@ -408,7 +409,7 @@ func FuzzText(f *testing.F) {
 		}
 		// What was read can be written, and means the same again.
 		again := newLoader("/")
-		if err := again.text("rewritten", rewritten("", l.v), 0); err != nil {
+		if err := again.text("rewritten", rewritten("", l.v, len(text)%2 == 0), 0); err != nil {
 			t.Fatal(err)
 		}
 		for _, d := range catalog.list {

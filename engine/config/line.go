@@ -119,6 +119,11 @@ func Quote(s string) string {
 	}) {
 		return s
 	}
+	return quoted(s)
+}
+
+// quoted writes s in double quotes.
+func quoted(s string) string {
 	const hex = "0123456789abcdef"
 	b := []byte{'"'}
 	for i := range len(s) {
@@ -138,6 +143,15 @@ func Quote(s string) string {
 		}
 	}
 	return string(append(b, '"'))
+}
+
+// optionLine is how Redis shows an option of the command line: all but its name in quotes.
+func optionLine(args []string) string {
+	line := args[0]
+	for _, a := range args[1:] {
+		line += " " + quoted(a)
+	}
+	return line
 }
 
 func quoteAll(args []string) string {

@@ -83,7 +83,7 @@ func Read(inv Invocation, stdin io.Reader) (*Config, error) {
 		}
 	}
 	for i, args := range inv.Options {
-		if err := l.line(Position{commandLine, i + 1, quoteAll(args)}, args, 0); err != nil {
+		if err := l.line(Position{commandLine, i + 1, optionLine(args)}, args, 0); err != nil {
 			return nil, err
 		}
 	}

@@ -250,12 +250,12 @@ func table() []Directive {
 		{Name: "cluster-link-sendbuf-limit", kind: memory{}, status: Accepted, note: noCluster},
 		{Name: "sentinel", kind: statement{n: -1}, flags: FileOnly, status: Refused, note: "this is not a Sentinel; Redis's own Sentinel can watch it"},
 
-		// Tidemark's own.
-		{Name: "pprof-addr", kind: text{at: func(v *Values) *string { return &v.PprofAddr }}, flags: Immutable},
-		{Name: "shards", kind: integer{max: 1 << 12, check: powerOfTwo, at: func(v *Values) *int64 { return &v.Shards }}, flags: Immutable},
-		{Name: "ring-size", kind: memory{def: 256 << 10, min: 4 << 10, max: 1 << 30, check: powerOfTwo, at: func(v *Values) *int64 { return &v.RingBytes }}, flags: Immutable},
-		{Name: "aof-segment-size", kind: memory{def: 64 << 20, min: 1 << 20, max: 16 << 30, at: func(v *Values) *int64 { return &v.SegmentBytes }}, flags: Immutable},
-		{Name: "aof-map-threshold", kind: memory{def: 16 << 10, min: 1, max: 1 << 30, at: func(v *Values) *int64 { return &v.MapThresholdBytes }}, flags: Immutable},
+		// Tidemark's own. CONFIG GET * leaves them out: there are tools that set what it shows on a redis-server.
+		{Name: "pprof-addr", kind: text{at: func(v *Values) *string { return &v.PprofAddr }}, flags: Immutable | Hidden},
+		{Name: "shards", kind: integer{max: 1 << 12, check: powerOfTwo, at: func(v *Values) *int64 { return &v.Shards }}, flags: Immutable | Hidden},
+		{Name: "ring-size", kind: memory{def: 256 << 10, min: 4 << 10, max: 1 << 30, check: powerOfTwo, at: func(v *Values) *int64 { return &v.RingBytes }}, flags: Immutable | Hidden},
+		{Name: "aof-segment-size", kind: memory{def: 64 << 20, min: 1 << 20, max: 16 << 30, at: func(v *Values) *int64 { return &v.SegmentBytes }}, flags: Immutable | Hidden},
+		{Name: "aof-map-threshold", kind: memory{def: 16 << 10, min: 1, max: 1 << 30, at: func(v *Values) *int64 { return &v.MapThresholdBytes }}, flags: Immutable | Hidden},
 	}
 }
 
