@@ -65,7 +65,7 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 	ss.lastCmd = d
 	if c.Wrote != 0 {
 		ss.lastWrite = c.Wrote
-		ls.wrote = true
+		c.Wrote, ls.wrote = 0, true
 	} else {
 		ls.read = true
 	}

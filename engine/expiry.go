@@ -116,7 +116,7 @@ func (s *Server) expireDue(l *netio.Loop) {
 		}
 	}
 	if e.ctx.Wrote != 0 {
-		ls.wrote = true
+		e.ctx.Wrote, ls.wrote = 0, true
 	}
 	e.ctx.Publish()
 	s.stats.expiryNanos.Add(int64(time.Since(start)))

@@ -110,6 +110,9 @@ func (s *Server) EndTurn(l *netio.Loop) netio.CommitMode {
 	s.stats.turn(s, l.Now())
 	s.saves.turn(s)
 	s.rearmExpiry()
+	if ls.ctx.Wrote != 0 { // evicted for a command that was then refused
+		ls.ctx.Wrote, ls.wrote = 0, true
+	}
 	if !ls.wrote && !ls.wantRoom && !ls.wantSync {
 		ls.read = false
 		return netio.CommitNone

@@ -74,6 +74,9 @@ type client struct {
 	t *testing.T
 	c net.Conn
 	r *bufio.Reader
+
+	second bool   // made to find out why another client got no reply
+	last   string // command sent
 }
 
 func dial(t *testing.T, s *Server) *client {
@@ -82,13 +85,14 @@ func dial(t *testing.T, s *Server) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(20 * time.Second))
 	t.Cleanup(func() { c.Close() })
-	return &client{t, c, bufio.NewReader(c)}
+	return &client{t: t, c: c, r: bufio.NewReader(c)}
 }
 
 func (c *client) send(line string) {
 	c.t.Helper()
+	c.last = line
 	words := strings.Fields(line)
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(words))
@@ -104,7 +108,15 @@ func (c *client) reply() string {
 	c.t.Helper()
 	line, err := c.r.ReadString('\n')
 	if err != nil {
-		c.t.Fatalf("no reply: %v", err)
+		if addr := c.c.RemoteAddr().String(); !c.second {
+			if n, err := net.Dial("tcp", addr); err == nil {
+				o := &client{t: c.t, c: n, r: bufio.NewReader(n), second: true}
+				n.SetDeadline(time.Now().Add(2 * time.Second))
+				c.t.Logf("another client sees:\n%s\n%s", o.do("CLIENT LIST"), o.do("INFO persistence"))
+				n.Close()
+			}
+		}
+		c.t.Fatalf("no reply to %q: %v", c.last, err)
 	}
 	line = strings.TrimSuffix(line, "\r\n")
 	n, _ := strconv.Atoi(line[1:])
@@ -155,7 +167,7 @@ func (c *client) want(pairs ...string) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}

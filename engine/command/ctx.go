@@ -32,7 +32,8 @@ type Ctx struct {
 	// Gate is the log offset the replies written so far must wait for under appendfsync always; the caller takes and
 	// clears it. 0: none.
 	Gate int64
-	// Wrote is the log offset of the end of the last effect; the caller takes it (WAITAOF). 0: none.
+	// Wrote is the log offset of the end of the last effect; the caller takes and clears it, and sees to it that the log is
+	// committed. 0: none.
 	Wrote int64
 
 	log       *aof.Log
@@ -85,7 +86,7 @@ func (c *Ctx) Run() bool {
 		return true
 	}
 	if d.Scope == ScopeOwn {
-		c.Wrote, c.noRoom = 0, false
+		c.noRoom = false
 		t := c.counts.start(d)
 		d.Handler(c)
 		c.counts.stop(d, t)
@@ -197,7 +198,7 @@ func (c *Ctx) lockedBlock(all, writes bool, before func() bool, run func()) bool
 
 func (c *Ctx) begin() {
 	c.total, c.effCount, c.eff, c.direct = 0, 0, c.eff[:0], nil
-	c.Wrote, c.home = 0, -1
+	c.home = -1
 	c.changed = c.changed[:0]
 	c.allChange = false
 }
