@@ -419,7 +419,7 @@ func (s *Server) clientPause(c *command.Ctx) {
 		c.W.Error("ERR CLIENT PAUSE mode must be WRITE or ALL")
 		return
 	default:
-		c.W.Error(command.ErrSyntax)
+		c.W.Error(command.WrongArity(c.Cmd))
 		return
 	}
 	ms, ok := timeoutArg(c, 2)

@@ -390,7 +390,11 @@ func (s *Server) commandList(c *command.Ctx) {
 		}
 	}
 	sort.Strings(out)
-	c.W.Set(len(out))
+	if len(c.Args) == 2 {
+		c.W.Set(len(out))
+	} else {
+		c.W.Array(len(out))
+	}
 	for _, n := range out {
 		c.W.BulkString(n)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -26,12 +27,11 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 		if d != nil {
 			d.CountRejected()
 		}
-		if ss.multi != nil {
+		if d != nil && d.Name == "exec" { // also outside a transaction, as in Redis
+			ss.endMulti(c)
+			refusal = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(refusal, "ERR ")
+		} else if ss.multi != nil {
 			ss.multi.aborted = true
-			if d != nil && d.Name == "exec" {
-				ss.endMulti(c)
-				refusal = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(refusal, "ERR ")
-			}
 		}
 		s.stats.errors.count(refusal)
 		w.Error(refusal)
@@ -108,7 +108,7 @@ func (s *Server) refuse(ss *session, d *command.Descriptor, unknownSub bool, arg
 		return unknownCommand(args)
 	}
 	if unknownSub {
-		return fmt.Sprintf("ERR unknown subcommand '%.128s'. Try %s HELP.", args[1], strings.ToUpper(d.Name))
+		return fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", quoted(args[1], mostQuoted), strings.ToUpper(d.Name))
 	}
 	if d.Arity > 0 && len(args) != d.Arity || len(args) < -d.Arity {
 		return command.WrongArity(d)
@@ -138,14 +138,27 @@ func misconf(err error) string {
 
 func unknownCommand(args [][]byte) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "ERR unknown command '%.128s', with args beginning with: ", args[0])
+	fmt.Fprintf(&b, "ERR unknown command '%s', with args beginning with: ", quoted(args[0], mostQuoted))
+	start := b.Len()
 	for _, a := range args[1:] {
-		if b.Len() >= 128+len("ERR unknown command") {
+		room := mostQuoted - (b.Len() - start)
+		if room <= 0 {
 			break
 		}
-		fmt.Fprintf(&b, "'%.*s' ", 128, a)
+		fmt.Fprintf(&b, "'%s' ", quoted(a, room))
 	}
 	return b.String()
+}
+
+// mostQuoted is how many bytes of a command's name, and of its arguments together, an error repeats.
+const mostQuoted = 128
+
+// quoted is what errors repeat of an argument: at most so many bytes, and nothing from a zero byte on, as in Redis.
+func quoted(a []byte, most int) []byte {
+	if i := bytes.IndexByte(a, 0); i >= 0 {
+		a = a[:i]
+	}
+	return a[:min(most, len(a))]
 }
 
 // refuseBlock gives the error of a transaction that may not run as a whole.

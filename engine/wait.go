@@ -126,13 +126,19 @@ func wait(c *command.Ctx) {
 }
 
 func waitaof(c *command.Ctx) {
-	local, ok := command.ParseInt(c.Args[1])
-	if !ok || local < 0 || local > 1 {
+	local, ok := c.Int(1)
+	if !ok {
+		return
+	}
+	if local < 0 || local > 1 {
 		c.W.Error("ERR value is out of range, value must between 0 and 1")
 		return
 	}
-	replicas, ok := command.ParseInt(c.Args[2])
-	if !ok || replicas < 0 {
+	replicas, ok := c.Int(2)
+	if !ok {
+		return
+	}
+	if replicas < 0 {
 		c.W.Error("ERR value is out of range, must be positive")
 		return
 	}

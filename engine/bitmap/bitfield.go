@@ -6,12 +6,28 @@ import (
 	"tidemark/engine/command"
 )
 
+// bitfieldKeyFlags: a request of nothing but GETs only reads.
+func bitfieldKeyFlags(args [][]byte) command.KeyFlags {
+	for i := 2; i < len(args); {
+		switch {
+		case command.Is(args[i], "get"):
+			i += 3
+		case command.Is(args[i], "overflow"):
+			i += 2
+		default:
+			return command.KeyRW | command.KeyAccess | command.KeyUpdate
+		}
+	}
+	return command.KeyRO | command.KeyAccess
+}
+
 func bitfieldCommand() *command.Descriptor {
 	return &command.Descriptor{
 		Name: "bitfield", Arity: -2, Flags: command.Write | command.DenyOOM, Categories: command.CatBitmap,
 		Keys: []command.KeySpec{{
 			Notes: "it is only read when there is nothing but GET",
 			Flags: command.KeyRW | command.KeyAccess | command.KeyUpdate | command.KeyVariable, Begin: 1, Step: 1,
+			Refine: bitfieldKeyFlags,
 		}},
 		KeyUse: bitfieldKeyUse,
 		Log:    command.LogRequest, Handler: func(c *command.Ctx) { bitfield(c, false) },

@@ -108,6 +108,8 @@ func (f KeyFlags) Names() []string { return bitNames(uint32(f), keyFlagNames) }
 type KeySpec struct {
 	Flags KeyFlags
 	Notes string
+	// Refine, with KeyVariable in Flags, says what one request with these arguments does with its keys.
+	Refine func(args [][]byte) KeyFlags
 
 	// Begin is the index of the first key (the command's name is 0). With Keyword set, the first key follows that
 	// word, searched from index From on (negative: from that place before the end, backwards).

@@ -21,6 +21,10 @@ type KeyPos struct {
 func (d *Descriptor) KeyPositions(args [][]byte, out []KeyPos) (pos []KeyPos, ok bool) {
 	for i := range d.Keys {
 		ks := &d.Keys[i]
+		flags := ks.Flags
+		if ks.Refine != nil {
+			flags = ks.Refine(args)
+		}
 		first := ks.Begin
 		if ks.Keyword != "" {
 			if first = ks.search(args); first == 0 {
@@ -40,7 +44,7 @@ func (d *Descriptor) KeyPositions(args [][]byte, out []KeyPos) (pos []KeyPos, ok
 				return out, false
 			}
 			for j := 0; j < int(n); j++ {
-				out = append(out, KeyPos{first + ks.FirstKey + j, ks.Flags})
+				out = append(out, KeyPos{first + ks.FirstKey + j, flags})
 			}
 			continue
 		}
@@ -53,7 +57,7 @@ func (d *Descriptor) KeyPositions(args [][]byte, out []KeyPos) (pos []KeyPos, ok
 		}
 		step := max(ks.Step, 1)
 		for j := first; j <= last && j < len(args); j += step {
-			out = append(out, KeyPos{j, ks.Flags})
+			out = append(out, KeyPos{j, flags})
 		}
 	}
 	return out, true

@@ -5,12 +5,23 @@ import (
 	"tidemark/engine/keyspace"
 )
 
+// setKeyFlags: without GET the old value is overwritten unseen.
+func setKeyFlags(args [][]byte) command.KeyFlags {
+	for _, a := range args[min(3, len(args)):] {
+		if command.Is(a, "get") {
+			return command.KeyRW | command.KeyAccess | command.KeyUpdate
+		}
+	}
+	return command.KeyOW | command.KeyUpdate
+}
+
 func setCommand() *command.Descriptor {
 	return &command.Descriptor{
 		Name: "set", Arity: -3, Flags: command.Write | command.DenyOOM, Categories: command.CatString,
 		Keys: []command.KeySpec{{
 			Notes: "it is read, too, when the GET option is given",
 			Flags: command.KeyRW | command.KeyAccess | command.KeyUpdate | command.KeyVariable, Begin: 1, Step: 1,
+			Refine: setKeyFlags,
 		}},
 		KeyUse: setKeyUse,
 		Log:    command.LogRequest, Handler: set,
