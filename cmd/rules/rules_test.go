@@ -198,8 +198,8 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
-		f := strings.SplitN(line, "\t", 3)
-		if f[1] != "0" && f[2] == "" {
+		f := strings.SplitN(line+"\t", "\t", 3)
+		if f[1] != "0" && strings.TrimSpace(f[2]) == "" {
 			t.Errorf("%s has no package comment", f[0])
 		}
 	}

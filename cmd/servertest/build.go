@@ -140,7 +140,7 @@ func (c *Client) Must(t testing.TB, args ...string) Reply {
 	t.Helper()
 	r, err := c.Do(args...)
 	if err != nil {
-		t.Fatalf("%s: %v", strings.Join(args, " "), err)
+		t.Fatalf("%.100s: %v", strings.Join(args, " "), err)
 	}
 	return r
 }

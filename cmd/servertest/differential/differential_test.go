@@ -1,0 +1,312 @@
+package differential
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tidemark/cmd/servertest"
+)
+
+func TestMain(m *testing.M) { servertest.Main(m) }
+
+const (
+	connections = 3   // interleaved: transactions and watches of one meet writes of another
+	stateEvery  = 500 // steps between comparisons of the whole state
+	databases   = 4
+)
+
+func setting(t *testing.T, name string, fallback int64) int64 {
+	s := os.Getenv(name)
+	if s == "" {
+		return fallback
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		t.Fatalf("%s=%q: %v", name, s, err)
+	}
+	return n
+}
+
+func TestDifferential(t *testing.T) {
+	seed := setting(t, "TIDEMARK_SEED", time.Now().UnixNano())
+	ops := int(setting(t, "TIDEMARK_DIFF_OPS", 30000))
+	for _, proto := range []string{"2", "3"} {
+		t.Run("resp"+proto, func(t *testing.T) {
+			t.Logf("repeat with TIDEMARK_SEED=%d TIDEMARK_DIFF_OPS=%d", seed, ops)
+			r := newRun(t, uint64(seed), proto)
+			for step := 1; step <= ops; step++ {
+				r.step(step)
+				if step%stateEvery == 0 || step == ops {
+					r.compareState(step)
+				}
+			}
+			r.restart(ops)
+		})
+	}
+}
+
+// run is one comparison under way.
+type run struct {
+	t       *testing.T
+	seed    uint64
+	gen     generator
+	tide    *servertest.Server
+	redis   *servertest.Server
+	clients [2][connections]*servertest.Client
+	ctl     [2]*servertest.Client // compare the state, outside all transactions
+	multi   [connections]bool     // in a transaction, as far as the reference says
+	slack   [connections]int64    // the largest slack of the commands queued in it
+	queued  [connections][]op     // those commands
+	history []string              // the latest commands
+	failed  int
+}
+
+func newRun(t *testing.T, seed uint64, proto string) *run {
+	r := &run{t: t, seed: seed}
+	r.gen.rnd = rand.New(rand.NewPCG(seed, 1))
+	r.tide = servertest.StartTidemark(t, servertest.Config{Args: []string{
+		"--appendonly", "yes", "--appendfsync", "no", "--save", "", "--enable-debug-command", "yes"}})
+	r.redis = servertest.StartRedis(t, servertest.Config{Args: []string{"--appendonly", "no"}})
+	for side, srv := range []*servertest.Server{r.tide, r.redis} {
+		for i := range r.clients[side] {
+			r.clients[side][i] = srv.Connect(t)
+			r.clients[side][i].Must(t, "HELLO", proto)
+		}
+		r.ctl[side] = srv.Connect(t)
+	}
+	return r
+}
+
+func (r *run) fail(step int, format string, args ...any) {
+	r.t.Helper()
+	r.t.Errorf("seed %d, step %d: %s\nlatest commands:\n  %s", r.seed, step, fmt.Sprintf(format, args...), strings.Join(r.history, "\n  "))
+	if r.failed++; r.failed >= 5 {
+		r.t.Fatal("too many differences")
+	}
+}
+
+func (r *run) step(step int) {
+	r.gen.nowMs = time.Now().UnixMilli()
+	o := r.gen.next()
+	conn := r.gen.rnd.IntN(connections)
+	r.history = append(r.history, fmt.Sprintf("%d> %s", conn, o))
+	if len(r.history) > 25 {
+		r.history = r.history[1:]
+	}
+	for side := range r.clients {
+		c := r.clients[side][conn]
+		c.Queue(o.args...)
+		if err := c.Flush(); err != nil {
+			r.t.Fatalf("seed %d, step %d: %v\n%s", r.seed, step, err, r.tide.Log())
+		}
+	}
+	var replies [2]servertest.Reply
+	for side := range replies {
+		reply, err := r.clients[side][conn].Receive()
+		if err != nil {
+			r.t.Fatalf("seed %d, step %d, %s (side %d): %v\n%s", r.seed, step, o, side, err, r.tide.Log())
+		}
+		replies[side] = reply
+	}
+	command := strings.ToUpper(o.args[0])
+	slack := o.slack
+	if r.multi[conn] && replies[1].Str == "QUEUED" {
+		r.slack[conn] = max(r.slack[conn], o.slack)
+		r.queued[conn] = append(r.queued[conn], o)
+		if o.settle { // it may execute at any later moment
+			r.slack[conn] = max(r.slack[conn], 2)
+		}
+	} else if command == "EXEC" {
+		slack = r.slack[conn]
+	}
+	switch command {
+	case "MULTI":
+		if !r.multi[conn] && !replies[1].IsError() {
+			r.multi[conn], r.slack[conn], r.queued[conn] = true, 0, nil
+		}
+	case "EXEC", "DISCARD":
+		if replies[1].Kind != servertest.Simple || replies[1].Str != "QUEUED" {
+			r.multi[conn] = r.multi[conn] && strings.HasPrefix(replies[1].Str, "ERR wrong number")
+		}
+		o.settle = true // short expiries inside
+	}
+	for i := range replies {
+		if o.unordered || command == "EXEC" {
+			replies[i] = sortLists(replies[i], o.unordered)
+		}
+	}
+	same := equal(replies[0], replies[1], slack) || newer(o, replies[0], replies[1])
+	if n := len(r.queued[conn]); !same && command == "EXEC" && len(replies[0].Elems) == n && len(replies[1].Elems) == n {
+		same = true
+		for i, q := range r.queued[conn] {
+			a, b := replies[0].Elems[i], replies[1].Elems[i]
+			same = same && (equal(a, b, slack) || newer(q, a, b))
+		}
+	}
+	if !same {
+		r.fail(step, "%d> %s\n  tidemark %s\n  redis    %s", conn, o, clip(replies[0].String()), clip(replies[1].String()))
+	}
+	if o.settle {
+		time.Sleep(5 * time.Millisecond) // what expires within 3 ms has passed on both sides
+	}
+}
+
+// newer reports whether two replies differ because the reference is 7.0 and tidemark answers as 7.4:
+// since 7.2 BITCOUNT and BITPOS read their arguments before they look for the key.
+func newer(o op, tide, redis servertest.Reply) bool {
+	switch strings.ToUpper(o.args[0]) {
+	case "BITCOUNT", "BITPOS":
+		return tide.IsError() && redis.Kind == servertest.Integer && (redis.Int == 0 || redis.Int == -1)
+	}
+	return false
+}
+
+// sortLists orders the elements of lists below the top one (KEYS within EXEC), or of all.
+func sortLists(r servertest.Reply, top bool) servertest.Reply {
+	if top {
+		return r.Sorted()
+	}
+	elems := make([]servertest.Reply, len(r.Elems))
+	for i, e := range r.Elems {
+		elems[i] = e.Sorted()
+	}
+	r.Elems = elems
+	return r
+}
+
+// equal compares replies; integers may differ by slack.
+func equal(a, b servertest.Reply, slack int64) bool {
+	if a.String() == b.String() {
+		return true
+	}
+	if a.Kind != b.Kind || len(a.Elems) != len(b.Elems) {
+		return false
+	}
+	if a.Kind == servertest.Integer {
+		return max(a.Int-b.Int, b.Int-a.Int) <= slack
+	}
+	for i := range a.Elems {
+		if !equal(a.Elems[i], b.Elems[i], slack) {
+			return false
+		}
+	}
+	return len(a.Elems) > 0
+}
+
+// entry is everything observable of one key.
+type entry struct {
+	typ, encoding, value string
+	expireMs             int64
+}
+
+// state reads all databases.
+func (r *run) state(c *servertest.Client) map[string]entry {
+	out := map[string]entry{}
+	for db := range databases {
+		c.Must(r.t, "SELECT", strconv.Itoa(db))
+		keys := c.Must(r.t, "KEYS", "*").Strings()
+		if n := c.Must(r.t, "DBSIZE").Int; n < int64(len(keys)) {
+			r.t.Errorf("seed %d: DBSIZE %d, but KEYS returned %d", r.seed, n, len(keys))
+		}
+		for _, k := range keys {
+			out[strconv.Itoa(db)+"/"+k] = entry{
+				typ:      c.Must(r.t, "TYPE", k).Str,
+				encoding: c.Must(r.t, "OBJECT", "ENCODING", k).Str,
+				expireMs: c.Must(r.t, "PEXPIRETIME", k).Int,
+				value:    c.Must(r.t, "GET", k).String(),
+			}
+		}
+	}
+	return out
+}
+
+func (r *run) compareState(step int) {
+	for _, problem := range differences(r.state(r.ctl[0]), r.state(r.ctl[1])) {
+		r.fail(step, "state: %s", problem)
+	}
+}
+
+func differences(a, b map[string]entry) []string {
+	var out []string
+	names := map[string]bool{}
+	for k := range a {
+		names[k] = true
+	}
+	for k := range b {
+		names[k] = true
+	}
+	for k := range names {
+		x, inA := a[k]
+		y, inB := b[k]
+		switch d := x.expireMs - y.expireMs; {
+		case inA != inB:
+			out = append(out, fmt.Sprintf("%s: in tidemark %v, in the reference %v", k, inA, inB))
+		case x.typ != y.typ || x.encoding != y.encoding || x.value != y.value:
+			out = append(out, fmt.Sprintf("%s: %s %s %s, in the reference %s %s %s", k, x.typ, x.encoding, clip(x.value), y.typ, y.encoding, clip(y.value)))
+		case d > 2000 || d < -2000:
+			out = append(out, fmt.Sprintf("%s: expires at %d, in the reference %d", k, x.expireMs, y.expireMs))
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// restart stops tidemark, starts it again from its log and compares: the log
+// must give back what was there, to the millisecond of every expiry.
+func (r *run) restart(step int) {
+	before := r.state(r.ctl[0])
+	if err := r.tide.Stop(); err != nil {
+		r.t.Fatal(err)
+	}
+	again, err := r.tide.Restart()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer again.Kill()
+	after := r.state(again.Connect(r.t))
+	for k, x := range before {
+		// The encoding of a replayed value may be more compact than that of an edited one, as in Redis.
+		if y := after[k]; x.value != y.value || x.typ != y.typ || x.expireMs != y.expireMs {
+			r.fail(step, "after a restart %s is %+v, before %+v", k, y, x)
+		}
+	}
+	if len(after) != len(before) {
+		r.fail(step, "after a restart %d keys, before %d", len(after), len(before))
+	}
+}
+
+func clip(s string) string {
+	if len(s) > 300 {
+		return s[:300] + fmt.Sprintf("...(%d)", len(s))
+	}
+	return s
+}
+
+// The comparison of states must see every kind of difference.
+func TestDifferences(t *testing.T) {
+	base := func() map[string]entry {
+		return map[string]entry{"0/a": {"string", "int", `"1"`, -1}, "0/b": {"string", "raw", `"x"`, 5000000}}
+	}
+	if d := differences(base(), base()); d != nil {
+		t.Fatalf("equal states differ: %v", d)
+	}
+	for name, change := range map[string]func(m map[string]entry){
+		"value":    func(m map[string]entry) { m["0/a"] = entry{"string", "int", `"2"`, -1} },
+		"encoding": func(m map[string]entry) { m["0/a"] = entry{"string", "raw", `"1"`, -1} },
+		"expiry":   func(m map[string]entry) { m["0/b"] = entry{"string", "raw", `"x"`, 5003000} },
+		"missing":  func(m map[string]entry) { delete(m, "0/a") },
+		"more":     func(m map[string]entry) { m["1/z"] = entry{} },
+	} {
+		m := base()
+		change(m)
+		if len(differences(m, base())) != 1 || len(differences(base(), m)) != 1 {
+			t.Errorf("%s: difference not seen", name)
+		}
+	}
+}

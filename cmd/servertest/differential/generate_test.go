@@ -1,0 +1,351 @@
+package differential
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+)
+
+// A generator makes random commands. Key and value spaces are small, so that
+// commands meet each other's results; odd values are frequent, so that errors are met too.
+type generator struct {
+	rnd   *rand.Rand
+	nowMs int64 // the clock at generation, the base of absolute expiry times
+}
+
+// op is one command and how its reply may be compared.
+type op struct {
+	args      []string
+	unordered bool
+	slack     int64 // by how much integers may differ: replies that depend on each server's clock
+	settle    bool  // wait until short expiries have certainly passed on both sides
+}
+
+func (g *generator) pick(list ...string) string { return list[g.rnd.IntN(len(list))] }
+
+func (g *generator) chance(percent int) bool { return g.rnd.IntN(100) < percent }
+
+func (g *generator) number(n int) string { return strconv.Itoa(g.rnd.IntN(n)) }
+
+func (g *generator) key() string { return "k" + g.number(12) }
+
+func (g *generator) keys(most int) []string {
+	out := make([]string, 1+g.rnd.IntN(most))
+	for i := range out {
+		out[i] = g.key()
+	}
+	return out
+}
+
+func (g *generator) value() string {
+	switch g.rnd.IntN(12) {
+	case 0:
+		return ""
+	case 1, 2, 3:
+		return strconv.Itoa(g.rnd.IntN(2000) - 1000)
+	case 4:
+		return strconv.FormatInt(int64(g.rnd.Uint64()), 10)
+	case 5:
+		return g.pick("9223372036854775807", "-9223372036854775808", "9223372036854775808", "+5", "007", " 1", "1 ", "1e3", "3.0e3", "-0", "0x10", "inf", "nan")
+	case 6:
+		return strconv.FormatFloat(g.rnd.NormFloat64()*100, 'f', g.rnd.IntN(8), 64)
+	case 7:
+		return strings.Repeat(string(rune('a'+g.rnd.IntN(26))), 40+g.rnd.IntN(10)) // around embstr's limit
+	case 8:
+		return strings.Repeat("xy", g.rnd.IntN(3000))
+	case 9:
+		b := make([]byte, g.rnd.IntN(20))
+		for i := range b {
+			b[i] = byte(g.rnd.Uint32())
+		}
+		return string(b)
+	}
+	return g.pick("foo", "bar", "hello world", "ohmytext", "mynewtext")
+}
+
+func (g *generator) integer() string {
+	switch g.rnd.IntN(10) {
+	case 0:
+		return g.pick("9223372036854775807", "-9223372036854775808", "9223372036854775808", "abc", "1.5", "", " 1")
+	case 1:
+		return strconv.FormatInt(int64(g.rnd.Uint64()), 10)
+	}
+	return strconv.Itoa(g.rnd.IntN(200) - 100)
+}
+
+func (g *generator) index() string {
+	if g.chance(5) {
+		return g.integer()
+	}
+	return strconv.Itoa(g.rnd.IntN(60) - 20)
+}
+
+func (g *generator) float() string {
+	if g.chance(15) {
+		return g.pick("inf", "-inf", "nan", "abc", "", "1e308", "-1e308", "1e-20", "1e17", "123456789012345678")
+	}
+	return strconv.FormatFloat(g.rnd.NormFloat64()*1000, 'g', 1+g.rnd.IntN(12), 64)
+}
+
+func (g *generator) offset() string {
+	if g.chance(5) {
+		return g.pick("-1", "abc", "4294967296", "#1")
+	}
+	return g.number(400)
+}
+
+// expiry returns an option word and its value. Times are far away, past, wrong,
+// or (settle) so short that they pass at once.
+func (g *generator) expiry(o *op) (word, at string) {
+	far := int64(1000 + g.rnd.IntN(100000))
+	switch g.rnd.IntN(12) {
+	case 0, 1:
+		return g.pick("EX", "ex"), strconv.FormatInt(far, 10)
+	case 2, 3:
+		return "PX", strconv.FormatInt(far*1000, 10)
+	case 4, 5:
+		return "EXAT", strconv.FormatInt(g.nowMs/1000+far, 10)
+	case 6, 7:
+		return "PXAT", strconv.FormatInt(g.nowMs+far*1000+g.rnd.Int64N(1000), 10)
+	case 8:
+		o.settle = true
+		return "PX", strconv.Itoa(1 + g.rnd.IntN(3))
+	case 9:
+		return g.pick("EXAT", "PXAT"), "1"
+	}
+	return g.pick("EX", "PX", "EXAT", "PXAT"), g.pick("0", "-1", "abc", "9223372036854775807", "9223372036854775", "1.5")
+}
+
+// next makes a command.
+func (g *generator) next() op {
+	o := op{}
+	families := []func(*op){g.strings, g.strings, g.strings, g.bitmaps, g.generic, g.generic, g.expiries, g.sessions}
+	families[g.rnd.IntN(len(families))](&o)
+	if g.chance(2) { // one word too few or too many
+		if g.chance(50) && len(o.args) > 1 {
+			o.args = o.args[:len(o.args)-1]
+		} else {
+			o.args = append(o.args, g.pick("extra", "NX", "GET", "5"))
+		}
+	}
+	return o
+}
+
+func (o *op) set(args ...string) { o.args = append(o.args[:0], args...) }
+func (o *op) add(args ...string) { o.args = append(o.args, args...) }
+
+func (g *generator) strings(o *op) {
+	addExpiry := func() {
+		word, at := g.expiry(o)
+		o.add(word, at)
+	}
+	switch g.rnd.IntN(18) {
+	case 0, 1, 2:
+		o.set("SET", g.key(), g.value())
+		if g.chance(30) {
+			o.add(g.pick("NX", "XX", "nx"))
+		}
+		if g.chance(20) {
+			o.add("GET")
+		}
+		if g.chance(40) {
+			addExpiry()
+		} else if g.chance(20) {
+			o.add("KEEPTTL")
+		}
+	case 3, 4:
+		o.set("GET", g.key())
+	case 5:
+		o.set("GETEX", g.key())
+		if g.chance(60) {
+			addExpiry()
+		} else if g.chance(40) {
+			o.add("PERSIST")
+		}
+	case 6:
+		o.set(g.pick("GETDEL", "STRLEN"), g.key())
+	case 7:
+		o.set(g.pick("GETSET", "SETNX", "APPEND"), g.key(), g.value())
+	case 8:
+		o.set("MSET")
+		for _, k := range g.keys(4) {
+			o.add(k, g.value())
+		}
+	case 9:
+		o.set("MSETNX")
+		for _, k := range g.keys(2) {
+			o.add(k, g.value())
+		}
+	case 10:
+		o.set("MGET")
+		o.add(g.keys(5)...)
+	case 11:
+		o.set(g.pick("INCR", "DECR"), g.key())
+	case 12:
+		o.set(g.pick("INCRBY", "DECRBY"), g.key(), g.integer())
+	case 13:
+		o.set("INCRBYFLOAT", g.key(), g.float())
+	case 14:
+		o.set("SETRANGE", g.key(), g.index(), g.value())
+	case 15:
+		o.set(g.pick("GETRANGE", "SUBSTR"), g.key(), g.index(), g.index())
+	case 16:
+		o.set("LCS", g.key(), g.key())
+		switch g.rnd.IntN(4) {
+		case 0:
+			o.add("LEN")
+		case 1:
+			o.add("IDX")
+		case 2:
+			o.add("IDX", "MINMATCHLEN", g.number(4), "WITHMATCHLEN")
+		}
+	case 17:
+		if g.chance(50) {
+			o.set("SETEX", g.key(), g.pick("1000", "5000", "0", "-1", "abc"), g.value())
+		} else {
+			o.set("PSETEX", g.key(), g.pick("1000000", "5000000", "0", "-1", "abc"), g.value())
+		}
+	}
+}
+
+func (g *generator) bitmaps(o *op) {
+	switch g.rnd.IntN(8) {
+	case 0:
+		o.set("SETBIT", g.key(), g.offset(), g.pick("0", "1", "1", "2"))
+	case 1:
+		o.set("GETBIT", g.key(), g.offset())
+	case 2:
+		o.set("BITCOUNT", g.key())
+		if g.chance(70) {
+			o.add(g.index(), g.index())
+			if g.chance(50) {
+				o.add(g.pick("BIT", "BYTE", "bit"))
+			}
+		}
+	case 3:
+		o.set("BITPOS", g.key(), g.pick("0", "1"))
+		if g.chance(70) {
+			o.add(g.index())
+			if g.chance(70) {
+				o.add(g.index())
+				if g.chance(50) {
+					o.add(g.pick("BIT", "BYTE"))
+				}
+			}
+		}
+	case 4:
+		if g.chance(25) {
+			o.set("BITOP", "NOT", g.key(), g.key())
+		} else {
+			o.set("BITOP", g.pick("AND", "OR", "XOR", "xor"), g.key())
+			o.add(g.keys(3)...)
+		}
+	case 5, 6:
+		o.set("BITFIELD", g.key())
+		for range g.rnd.IntN(4) {
+			typ := g.pick("u", "i") + strconv.Itoa(1+g.rnd.IntN(64))
+			off := g.offset()
+			if g.chance(20) {
+				off = "#" + g.number(8)
+			}
+			switch g.rnd.IntN(4) {
+			case 0:
+				o.add("GET", typ, off)
+			case 1:
+				o.add("SET", typ, off, g.integer())
+			case 2:
+				o.add("INCRBY", typ, off, g.integer())
+			case 3:
+				o.add("OVERFLOW", g.pick("WRAP", "SAT", "FAIL"), "INCRBY", typ, off, g.integer())
+			}
+		}
+	case 7:
+		o.set("BITFIELD_RO", g.key(), "GET", g.pick("u8", "i5", "u63", "i64"), g.offset())
+	}
+}
+
+func (g *generator) generic(o *op) {
+	// DBSIZE is left out: it counts keys that have expired and not yet been removed.
+	switch g.rnd.IntN(11) {
+	case 0, 1, 2:
+		o.set(g.pick("DEL", "UNLINK", "EXISTS", "TOUCH"))
+		o.add(g.keys(3)...)
+	case 3:
+		o.set(g.pick("RENAME", "RENAMENX"), g.key(), g.key())
+	case 4, 5:
+		o.set("COPY", g.key(), g.key())
+		if g.chance(30) {
+			o.add("DB", g.number(databases))
+		}
+		if g.chance(50) {
+			o.add("REPLACE")
+		}
+	case 6:
+		o.set("MOVE", g.key(), g.number(databases))
+	case 7:
+		o.set("KEYS", g.pick("*", "k?", "k1*", "k[0-5]", "k[^3]", "x*"))
+		o.unordered = true
+	case 8:
+		o.set("OBJECT", "ENCODING", g.key())
+	case 9:
+		o.set("TYPE", g.key())
+	case 10:
+		switch {
+		case g.chance(20):
+			o.set(g.pick("FLUSHDB", "FLUSHALL"), g.pick("SYNC", "ASYNC"))
+		case g.chance(40):
+			o.set("SWAPDB", g.number(databases), g.number(databases))
+		default:
+			o.set("SCAN", "0", "COUNT", "1000", "MATCH", g.pick("*", "k1*"))
+			o.unordered = true
+		}
+	}
+}
+
+func (g *generator) expiries(o *op) {
+	switch g.rnd.IntN(5) {
+	case 0, 1:
+		word, at := g.expiry(o)
+		command := map[string]string{"EX": "EXPIRE", "PX": "PEXPIRE", "EXAT": "EXPIREAT", "PXAT": "PEXPIREAT"}[strings.ToUpper(word)]
+		o.set(command, g.key(), at)
+		if g.chance(40) {
+			o.add(g.pick("NX", "XX", "GT", "LT", "gt"))
+		}
+	case 2:
+		o.set(g.pick("TTL", "EXPIRETIME"), g.key())
+		o.slack = 2
+	case 3:
+		o.set(g.pick("PTTL", "PEXPIRETIME"), g.key())
+		o.slack = 2000
+	case 4:
+		o.set("PERSIST", g.key())
+	}
+}
+
+func (g *generator) sessions(o *op) {
+	switch g.rnd.IntN(8) {
+	case 0, 1, 2:
+		o.set(g.pick("MULTI", "EXEC", "EXEC", "EXEC", "DISCARD", "MULTI"))
+	case 3, 4:
+		o.set("WATCH")
+		o.add(g.keys(2)...)
+	case 5:
+		o.set("SELECT", g.number(databases))
+	case 6:
+		o.set(g.pick("PING", "ECHO"), g.value())
+	case 7:
+		o.set(g.pick("nosuch", "OBJECT", "SET", "LCS", "BITOP", "UNWATCH"), g.value())
+	}
+}
+
+func (o op) String() string {
+	parts := make([]string, len(o.args))
+	for i, a := range o.args {
+		parts[i] = strconv.Quote(a)
+		if len(a) > 60 {
+			parts[i] = fmt.Sprintf("%q...(%d)", a[:60], len(a))
+		}
+	}
+	return strings.Join(parts, " ")
+}

@@ -1,0 +1,38 @@
+// Package scripts replays the command scripts of testdata/ on tidemark and on
+// the machine's redis-server, side by side, and compares every reply, in RESP2 and in RESP3.
+//
+// A script is a text file, read line by line:
+//
+//	# a comment
+//	SET k "a\x00b"             a command, quoted as in redis-cli, on connection "main"
+//	b> GET k                   the same on connection "b", opened when first named
+//	= +OK                      the reply to the command above, in canonical form; both servers must give it
+//	=2 (nil array)             the same for one protocol only
+//
+// Lines that begin with @ are directives. These hold for the next command only:
+//
+//	@since 7.2                 newer than the reference: only tidemark runs it; a "=" line or @match must tell the reply
+//	@expect-differ REASON      the replies may differ; with a "=" line tidemark's must be that
+//	@tolerate N                integers, and bulks that are integers, may differ by at most N
+//	@unordered                 elements of arrays and maps may come in any order
+//	@shape                     only kinds and lengths count, not contents
+//	@mask REGEXP               what matches is replaced by <mask> in both replies first (may repeat)
+//	@match REGEXP              the canonical reply must match, on both (the replies may differ elsewhere)
+//	@until CANONICAL           repeat the command until it replies so, at most 10 s
+//	@async                     send only; @reply reads the reply
+//
+// These stand by themselves:
+//
+//	@reply [conn]              read one more reply from a connection
+//	@silent [conn]             nothing arrives on the connection for 50 ms
+//	@closed [conn]             the server closes the connection (which the next use opens anew)
+//	@raw [conn>] "bytes"       send bytes as they are and read a reply
+//	@rawonly [conn>] "bytes"   send bytes as they are, read nothing
+//	@open conn                 (re)open a connection now
+//	@let NAME REGEXP           set $NAME from the reply above, per server: the first group, or the whole match
+//	@resp 2|3                  (at the top) run in this protocol only
+//	@server ARG ...            (at the top) both servers of this file are started with these directives
+//
+// $NAME in a command stands for what @let took. Before each file both servers
+// are empty: all databases flushed, all connections new.
+package scripts
