@@ -30,6 +30,7 @@ func (s *Server) applyConfig(v *config.Values) error {
 		return err
 	}
 	s.evict.SetPolicy(policy)
+	st.OwnIntegers.Store(v.MaxMemoryBytes > 0 && policy.ByAccess())
 	s.evict.SetSamples(int(v.MaxMemorySamples))
 	s.evict.SetLazy(v.LazyEviction)
 	s.log.SetLevel(v.LogLevel)

@@ -17,6 +17,9 @@ type Store struct {
 	Loading atomic.Bool
 	// LFU: the access word holds an LFU counter rather than an LRU clock (maxmemory-policy *-lfu).
 	LFU atomic.Bool
+	// OwnIntegers: OBJECT REFCOUNT does not pretend that small integers are shared, as Redis does not share them while maxmemory
+	// with an LRU or LFU policy needs access times of their own.
+	OwnIntegers atomic.Bool
 	// LFULogFactor and LFUDecayMinutes are lfu-log-factor and lfu-decay-time.
 	LFULogFactor, LFUDecayMinutes atomic.Int64
 	// LazyExpire logs expired keys as UNLINK rather than DEL (lazyfree-lazy-expire).

@@ -39,3 +39,6 @@ func (p Policy) LFU() bool { return p == AllKeysLFU || p == VolatileLFU }
 
 // Volatile reports whether only keys with an expiry may go.
 func (p Policy) Volatile() bool { return p >= VolatileLRU }
+
+// ByAccess reports whether the policy goes by when or how often keys were accessed.
+func (p Policy) ByAccess() bool { return p.LFU() || p == AllKeysLRU || p == VolatileLRU }

@@ -120,6 +120,17 @@ func TestObjectUnderLFU(t *testing.T) {
 	}
 }
 
+func TestRefCount(t *testing.T) {
+	e := newEngine(t, 4)
+	e.do("SET", "k", "1")
+	for own, want := range map[bool]string{false: "(integer) 2147483647", true: "(integer) 1"} {
+		e.c.Store.OwnIntegers.Store(own)
+		if got := e.text("OBJECT", "REFCOUNT", "k"); got != want {
+			t.Errorf("own integers %v: %s", own, got)
+		}
+	}
+}
+
 func TestIdleTime(t *testing.T) {
 	e := newEngine(t, 4)
 	e.now = 1_700_000_000_000

@@ -286,7 +286,7 @@ func (s *Shard) rebuild(db int, t *table, h uint64, r Ref, n int) Ref {
 	w := *e.word()
 	val := e.value(t.Space)
 	p := put{Type(w >> typeShift & 7), Raw, uint32(w & accessMask), w >> epochShift & 7, s.ExpireAt(r), e.keyBytes(), nil, n}
-	if n > len(val) {
+	if n > len(val) && len(val) > 0 { // a value that comes into being (SETRANGE, SETBIT) may be as long as it will ever be
 		p.room = roomFor(n)
 	}
 	b := t.build(&p)
