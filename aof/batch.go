@@ -2,7 +2,6 @@ package aof
 
 import (
 	"bytes"
-	"encoding/binary"
 	"hash/crc32"
 )
 
@@ -108,11 +107,15 @@ func sum(head, payload []byte) uint32 {
 	return crc32.Update(crc32.Update(0, castagnoli, head[:headerCRC]), castagnoli, payload)
 }
 
-// chainCRC folds a batch's checksum into its segment's.
+// chainCRC folds a batch's checksum into its segment's: the CRC-32C of the checksums in little-endian order. By table, since
+// the four bytes would escape to the heap on their way to hash/crc32.
 func chainCRC(chain, crc uint32) uint32 {
-	var b [4]byte
-	binary.LittleEndian.PutUint32(b[:], crc)
-	return crc32.Update(chain, castagnoli, b[:])
+	chain = ^chain
+	for range 4 {
+		chain = castagnoli[byte(chain)^byte(crc)] ^ chain>>8
+		crc >>= 8
+	}
+	return ^chain
 }
 
 // findHeader gives the position of the next place in p at which a header of this epoch might begin, or -1.

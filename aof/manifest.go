@@ -44,6 +44,7 @@ type fileEntry struct {
 	name string
 	seq  int64
 	typ  fileType
+	id   string // of a base, as read: the replication id that counts if the manifest names this base
 
 	state  fileState
 	epoch  uint32
@@ -65,6 +66,7 @@ type meta struct {
 	spareSeq int64
 	maxBase  int64
 	maxIncr  int64
+	oldID    string // the id of what the manifest on the disk names, while detached
 	// detached: the manifest on the disk still names the files of an earlier life (old), because the log was opened Fresh
 	// and no rewrite has committed yet.
 	detached bool

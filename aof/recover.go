@@ -65,6 +65,7 @@ func (l *Log) recover(r Replayer) (*Recovery, error) {
 	}
 	m := &l.meta
 	if o.Fresh {
+		m.oldID = m.id
 		if len(o.ID) == 40 {
 			m.id = o.ID
 		} else {
@@ -74,7 +75,9 @@ func (l *Log) recover(r Replayer) (*Recovery, error) {
 		if m.base != nil {
 			m.old = append(m.old, m.base)
 		}
-		m.detached = len(m.old) > 0
+		if m.detached = len(m.old) > 0; !m.detached {
+			m.oldID = ""
+		}
 		m.base, m.incr, m.hist = nil, nil, nil
 		ld.off = o.StartOffset
 	} else if err := ld.load(); err != nil {
@@ -152,6 +155,9 @@ func (ld *loader) readMeta() error {
 	}
 	if m.base != nil {
 		adopt(m.base)
+		if m.base.id != "" {
+			m.id = m.base.id
+		}
 	}
 	for _, e := range known { // registered or replaced, but the manifest never said so, or no longer does
 		m.maxIncr = max(m.maxIncr, e.seq)
@@ -360,6 +366,9 @@ func (ld *loader) loadOurs(i int, f File, size int64, tail bool) (end bool, err 
 	bound := size
 	if e.state == stateClosed {
 		bound = min(size, e.length)
+		if e.end <= limit { // nothing in it is superseded: it must be valid to its last byte
+			limit = maxOffset
+		}
 	}
 	w := walker{file: f, size: bound, epoch: e.epoch, off: ld.off, limit: limit}
 	if err := w.run(func(p []byte, off int64) error { return ld.apply(path, p, off) }); err != nil {
@@ -377,7 +386,7 @@ func (ld *loader) loadOurs(i int, f File, size int64, tail bool) (end bool, err 
 	if e.state == stateClosed {
 		e.index = w.index
 		switch {
-		case w.off == limit && w.pos < e.length:
+		case w.off >= limit:
 			return false, nil
 		case w.pos < e.length:
 			return false, damage(w.why)
@@ -573,11 +582,11 @@ func (ld *loader) sweep() error {
 	if err != nil {
 		return err
 	}
+	m.old = append(m.old, m.hist...) // a rewrite had replaced them
+	m.hist = nil
 	inUse := map[string]bool{}
-	for _, list := range [][]*fileEntry{m.incr, m.hist} {
-		for _, e := range list {
-			inUse[e.name] = true
-		}
+	for _, e := range m.incr {
+		inUse[e.name] = true
 	}
 	if m.base != nil {
 		inUse[m.base.name] = true

@@ -204,6 +204,7 @@ func (r *Rewrite) switchTo() error {
 		_ = l.o.FS.Remove(l.path(base.name))
 		return err
 	}
+	m.oldID = ""
 	l.segMu.Lock()
 	for _, e := range m.hist {
 		e.typ = typeHistory

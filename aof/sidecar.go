@@ -13,24 +13,31 @@ import (
 //
 //	tidemark-aof 1
 //	id 0123456789abcdef0123456789abcdef01234567
-//	base appendonly.aof.2.base.rdb offset 1048576
+//	base appendonly.aof.2.base.rdb offset 1048576 id 0123456789abcdef0123456789abcdef01234567
 //	active appendonly.aof.8.incr.aof epoch 5f3a9c01
 //	closed appendonly.aof.7.incr.aof epoch 0b22c9d4 length 66060288 chain 9ad1c2f0 start 1048576 end 66900000 tail 0
 //	loaded appendonly.aof.3.incr.aof length 1234
 //	sum 1a2b3c4d
 //
+// The id that counts is that of the base if the manifest names one: a log opened Fresh changes both with the manifest.
 // The last line is the CRC-32C of everything before it. An entry without a file in the manifest is an orphan.
 const sidecarTitle = "tidemark-aof 1"
 
 func (m *meta) sidecar() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\nid %s\n", sidecarTitle, m.id)
+	id := m.id
+	if m.oldID != "" {
+		id = m.oldID
+	}
+	fmt.Fprintf(&b, "%s\nid %s\n", sidecarTitle, id)
 	line := func(e *fileEntry) {
 		name := quoteName(e.name)
 		switch {
 		case e.typ == typeBase:
-			if e.start != unknownOffset {
-				fmt.Fprintf(&b, "base %s offset %d\n", name, e.start)
+			if e == m.base && e.start != unknownOffset {
+				fmt.Fprintf(&b, "base %s offset %d id %s\n", name, e.start, m.id)
+			} else if e.start != unknownOffset {
+				fmt.Fprintf(&b, "base %s offset %d id %s\n", name, e.start, id)
 			}
 		case e.state == stateActive:
 			fmt.Fprintf(&b, "active %s epoch %08x\n", name, e.epoch)
@@ -97,6 +104,10 @@ func parseSidecar(p []byte) (id string, known map[string]*fileEntry, err error) 
 			return "", nil, fmt.Errorf("line %d does not parse: %q", n+1, line)
 		}
 		for i := 2; i < len(words); i += 2 {
+			if words[i] == "id" {
+				e.id = words[i+1]
+				continue
+			}
 			base := 10
 			if words[i] == "epoch" || words[i] == "chain" {
 				base = 16
