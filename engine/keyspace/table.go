@@ -12,7 +12,7 @@ import (
 // Terms. The position of a key is the upper 48 bits of its hash; everything is in order of position, whatever the
 // table's size, which is what SCAN and snapshots walk by. A segment holds the keys whose positions share the
 // upper d bits (its depth); the directory, indexed by the upper bits of the position, names the segments. A segment is an
-// array of 1 to 64 buckets of one cache line each; within it the next 16 bits of the position choose the home bucket.
+// array of 64 buckets of one cache line each (fewer in a table of one segment); within it the next 16 bits of the position choose the home bucket.
 //
 //	bucket    | displaced : 8 | tags : 7 × 8 |  slot 0 | ... | slot 6 |
 //	slot      | fragment : 24 | entry (Ref) : 40 |
@@ -24,18 +24,20 @@ import (
 // position from bit base(depth) on: enough to place the key after the segment is resized, split or merged without
 // touching the entry (a split that moves base, every eighth level, reads the keys).
 //
-// Growth. A full segment (6 keys a bucket on average) is rebuilt with more buckets, one of 64 splits in two; deletions shrink and merge. So at
-// any size of the table there are 4.8 to 6 keys in a bucket, the dearest single insertion moves 384 slots
-// (a few µs), and there never are two tables. A doubling array of buckets was rejected: it needs up to twice the memory right after doubling,
-// and both arrays at once while it moves.
+// Growth. The only segment of a small table is rebuilt with more buckets; a full one of 64 buckets (384 keys) splits in two;
+// two neighbours that deletions have emptied merge. The dearest single insertion moves 384 slots, a few µs at any size of the
+// table, and there never are two tables. The size of segments is fixed because freed and new ones then share one class of blocks: with
+// segments that grow in finer steps, buckets were fuller (11.5 bytes a key), but half as much again lay in
+// slabs of sizes just outgrown. An array of buckets that doubles was rejected: it needs both arrays while it moves.
 
 const (
-	bucketBytes  = 64
-	slotsIn      = 7
-	maxBuckets   = 64
-	fullPerMille = 6 // keys a bucket, on average, that make a segment full
-	sparse       = 3 // keys a bucket below which it shrinks
-	maxDepth     = 32
+	bucketBytes = 64
+	slotsIn     = 7
+	maxBuckets  = 64
+	full        = 6   // keys a bucket, on average, at which a segment grows
+	sparse      = 3   // keys a bucket below which it shrinks or tries to merge
+	mergeMax    = 288 // keys of two segments that merge
+	maxDepth    = 32
 
 	posBits   = 48
 	refMask   = 1<<arena.RefBits - 1
@@ -48,16 +50,13 @@ const (
 	tagMask  = 1<<56 - 1
 )
 
-// rungs are the sizes of segments.
-var rungs = [...]int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 56, 64}
-
-func rungFor(keys int) int {
-	for _, n := range rungs {
-		if keys*5 <= n*24 { // 4.8 a bucket
-			return n
-		}
+// sizeFor returns the buckets of a table's only segment.
+func sizeFor(keys int) int {
+	n := 1
+	for n < maxBuckets && keys*2 > n*9 { // at most 4.5 a bucket
+		n *= 2
 	}
-	return maxBuckets
+	return n
 }
 
 type segment uint64 // a directory entry
@@ -201,7 +200,7 @@ func (t *table) insert(h uint64, r Ref) {
 		t.depth, t.deep = 0, 1
 	}
 	g := t.at(h)
-	for g.keys() >= int(g.buckets())*fullPerMille {
+	for g.keys() >= int(g.buckets())*full {
 		if !t.grow(h, g) {
 			break
 		}
@@ -299,12 +298,8 @@ func (t *table) resize(h uint64, g segment, buckets int) {
 // grow makes the segment of h larger, or two of it. At maxDepth it does nothing.
 func (t *table) grow(h uint64, g segment) bool {
 	if nb := int(g.buckets()); nb < maxBuckets {
-		for _, n := range rungs {
-			if n > nb {
-				t.resize(h, g, n)
-				return true
-			}
-		}
+		t.resize(h, g, nb*2)
+		return true
 	}
 	d := g.depth()
 	if d == maxDepth {
@@ -330,7 +325,7 @@ func (t *table) grow(h uint64, g segment) bool {
 	var half [2]segment
 	var seg [2]unsafe.Pointer
 	for i, n := range count {
-		half[i] = makeSegment(t.newSegment(rungFor(n)), int(d+1), rungFor(n), n)
+		half[i] = makeSegment(t.newSegment(maxBuckets), int(d+1), maxBuckets, n)
 	}
 	for i, g := range half {
 		seg[i] = t.Ptr(g.ref())
@@ -368,12 +363,12 @@ func (t *table) shrink(h uint64, g segment) {
 	for d := g.depth(); d > 0; d = g.depth() {
 		bit := uint64(1) << (64 - d)
 		other := t.at(h ^ bit)
-		if other.depth() != d || rungFor(g.keys()+other.keys()) > 48 {
+		if other.depth() != d || g.keys()+other.keys() > mergeMax {
 			break
 		}
 		g = t.merge(h, g, other)
 	}
-	if to := rungFor(g.keys()); g.keys() < int(g.buckets())*sparse && to < int(g.buckets()) {
+	if to := sizeFor(g.keys()); g.depth() == 0 && to < int(g.buckets()) {
 		t.resize(h, g, to)
 	}
 }
@@ -382,7 +377,7 @@ func (t *table) shrink(h uint64, g segment) {
 func (t *table) merge(h uint64, g, other segment) segment {
 	d := g.depth()
 	keys := g.keys() + other.keys()
-	buckets := rungFor(keys)
+	const buckets = maxBuckets
 	n := makeSegment(t.newSegment(buckets), int(d-1), buckets, keys)
 	seg := t.Ptr(n.ref())
 	from, to := base(d), base(d-1)
@@ -398,7 +393,7 @@ func (t *table) merge(h uint64, g, other segment) segment {
 			if from != to {
 				f = lost<<16 | f>>8
 			}
-			place(seg, choice(f, to, d-1)*uint(buckets)>>16, uint(buckets), tag, f<<40|slot&refMask)
+			place(seg, choice(f, to, d-1)*buckets>>16, buckets, tag, f<<40|slot&refMask)
 		})
 		t.freeSegment(half.g)
 	}

@@ -82,10 +82,7 @@ func (p *Pool) scavenge() {
 		c = &p.chunks[number] // the slice may have moved
 		c.free |= set
 		p.freeSpan += n
-		if !p.isOpen[number] {
-			p.isOpen[number] = true
-			p.open = append([]uint32{uint32(number)}, p.open...) // below the warm ones
-		}
+		p.open.push(uint32(number))
 		p.account()
 	}
 }

@@ -40,14 +40,12 @@ func buildClasses() struct{} {
 		panic("BUG: arena size classes")
 	}
 	for i, s := range classSize {
-		switch {
-		case s <= 2048:
-			classSpans[i] = 1
-		case s <= 8192:
-			classSpans[i] = 2
-		default:
-			classSpans[i] = 8
+		// The smallest slab that wastes at most a thirtieth at its end.
+		spans := uint32(1)
+		for spans < 8 && spans*spanBytes%s > spans*spanBytes/30 {
+			spans *= 2
 		}
+		classSpans[i] = uint8(spans)
 	}
 	c := 0
 	for i := range smallClass {

@@ -79,8 +79,8 @@ type Pool struct {
 	metas    []*[spansPerChunk]spanMeta
 	huge     map[uint32]*spanMeta
 	numbers  []uint32 // chunk numbers free for reuse
-	open     []uint32 // chunk numbers with free spans, a stack; may hold chunks that are full by now
-	isOpen   []bool
+	open     stack    // chunks with free spans
+	warmed   stack    // chunks with free spans that have pages
 	regions  []region
 	region   []byte
 	freeSpan int // free spans
@@ -111,7 +111,6 @@ func NewPool() *Pool {
 	p.regions = append(p.regions, region{p.tab, n})
 	p.chunks = append(p.chunks, chunk{}) // number 0 is never used: Ref 0 is none
 	p.metas = append(p.metas, nil)
-	p.isOpen = append(p.isOpen, false)
 	go p.background()
 	return p
 }
@@ -176,41 +175,74 @@ func (s Space) SizeOf(r Ref) int {
 	return int(classSize[m.class])
 }
 
-// spans hands out n adjacent spans of one chunk.
+// A stack lists chunks that have, or lately had, spans of some kind, each at most once.
+type stack struct {
+	numbers []uint32
+	listed  []bool // by chunk number
+}
+
+func (k *stack) push(number uint32) {
+	for len(k.listed) <= int(number) {
+		k.listed = append(k.listed, false)
+	}
+	if !k.listed[number] {
+		k.listed[number] = true
+		k.numbers = append(k.numbers, number)
+	}
+}
+
+// lookAt is how many chunks of a stack are tried.
+const lookAt = 16
+
+// spans hands out n adjacent spans of one chunk: spans with pages before ones without, so that what was freed is used
+// again before memory grows.
 func (p *Pool) spans(n int) *spanMeta {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// The newest chunk with room is tried first: it is where a run of free spans is likeliest.
-	for i := len(p.open) - 1; i >= 0 && i >= len(p.open)-16; i-- {
-		number := p.open[i]
-		c := &p.chunks[number]
-		if c.free == 0 {
-			p.isOpen[number] = false
-			p.open = append(p.open[:i], p.open[i+1:]...)
-			continue
-		}
-		if m := p.take(number, c, n); m != nil {
+	if p.warmSpan >= n {
+		if m := p.search(&p.warmed, n, true); m != nil {
 			return m
 		}
 	}
-	if p.freeSpan >= 4*n { // the top of the stack is fragmented: look everywhere before mapping more
+	if m := p.search(&p.open, n, false); m != nil {
+		return m
+	}
+	if p.freeSpan >= 4*n { // the tops of the stacks are fragmented: look everywhere before mapping more
 		for number := range p.chunks {
-			if c := &p.chunks[number]; c.free != 0 {
-				if m := p.take(uint32(number), c, n); m != nil {
-					return m
-				}
+			if m := p.take(uint32(number), n, false); m != nil {
+				return m
 			}
 		}
 	}
-	number := p.addChunk()
-	return p.take(number, &p.chunks[number], n)
+	return p.take(p.addChunk(), n, false)
 }
 
-// take cuts n spans from a chunk, warm ones if there are such, or returns nil.
-func (p *Pool) take(number uint32, c *chunk, n int) *spanMeta {
+func (p *Pool) search(k *stack, n int, warm bool) *spanMeta {
+	for i := len(k.numbers) - 1; i >= 0 && i >= len(k.numbers)-lookAt; i-- {
+		number := k.numbers[i]
+		c := &p.chunks[number]
+		set := c.free
+		if warm {
+			set = c.warm
+		}
+		if set == 0 {
+			k.listed[number] = false
+			k.numbers = append(k.numbers[:i], k.numbers[i+1:]...)
+			continue
+		}
+		if m := p.take(number, n, warm); m != nil {
+			return m
+		}
+	}
+	return nil
+}
+
+// take cuts n spans from a chunk, if possible (or only) ones with pages, or returns nil.
+func (p *Pool) take(number uint32, n int, warm bool) *spanMeta {
+	c := &p.chunks[number]
 	at := runOf(c.warm, n)
 	if at < 0 {
-		if at = runOf(c.free, n); at < 0 {
+		if at = runOf(c.free, n); warm || at < 0 {
 			return nil
 		}
 	}
@@ -260,10 +292,8 @@ func (p *Pool) giveBackLocked(m *spanMeta) {
 	c.warm |= mask
 	p.freeSpan += n
 	p.warmSpan += n
-	if !p.isOpen[number] {
-		p.isOpen[number] = true
-		p.open = append(p.open, number)
-	}
+	p.open.push(number)
+	p.warmed.push(number)
 	p.account()
 	if !p.urgent && p.tooWarm() {
 		p.urgent = true
@@ -303,8 +333,7 @@ func (p *Pool) addChunk() uint32 {
 	e.base, e.meta = uintptr(base), uintptr(unsafe.Pointer(metas))
 	p.freeSpan += spansPerChunk
 	p.mappedBytes.Add(chunkBytes)
-	p.isOpen[number] = true
-	p.open = append(p.open, number)
+	p.open.push(number)
 	return number
 }
 
@@ -320,7 +349,6 @@ func (p *Pool) number() uint32 {
 	}
 	p.chunks = append(p.chunks, chunk{})
 	p.metas = append(p.metas, nil)
-	p.isOpen = append(p.isOpen, false)
 	return uint32(len(p.chunks) - 1)
 }
 
