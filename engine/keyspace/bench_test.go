@@ -54,7 +54,7 @@ func BenchmarkHash(b *testing.B) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	for _, n := range []int{1000, 1_000_000} {
+	for _, n := range []int{1000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			ks := benchKeyspace(b, n)
 			rnd := rand.New(rand.NewPCG(1, 1))
@@ -75,7 +75,7 @@ func BenchmarkGet(b *testing.B) {
 }
 
 func BenchmarkSet(b *testing.B) {
-	for _, n := range []int{1000, 1_000_000} {
+	for _, n := range []int{1000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			ks := benchKeyspace(b, n)
 			rnd := rand.New(rand.NewPCG(1, 1))
@@ -188,7 +188,9 @@ func BenchmarkSnapshot(b *testing.B) {
 	const n = 1_000_000
 	ks := benchKeyspace(b, n)
 	var dst []byte
-	enc := func(dst []byte, db int, s *Shard, r Ref) []byte { return append(append(dst, s.Key(r)...), s.Value(r)...) }
+	enc := func(dst []byte, db int, s *Shard, r Ref) []byte {
+		return append(append(dst, s.Key(r)...), s.Value(r)...)
+	}
 	for b.Loop() {
 		ks.LockAll()
 		sn := ks.BeginSnapshot(enc)

@@ -13,7 +13,7 @@ import (
 //	wide      | key length : 64 |            when the key is longer than 2,047 bytes
 //	          | key |
 //	inline    | value |
-//	apart     | block of the value : 64 | length : 64 |
+//	apart     | block of the value : 64 | held by a snapshot : 1 | length : 63 |
 //
 // Fields lie without padding. An inline value may be followed by unused room up to the block's size.
 // A value lies apart when the entry would otherwise exceed inlineMax. Types other than String keep their root there.
@@ -39,6 +39,8 @@ const (
 	apartBytes    = 16
 
 	inlineMax = 2048 // bytes of an entry with the value inline
+
+	heldIt = 1 << 63 // see ghost
 )
 
 type entry struct{ p unsafe.Pointer }
@@ -85,9 +87,28 @@ func (e entry) block() (r *uint64, n *uint64) {
 func (e entry) value(s arena.Space) []byte {
 	off, k := e.key()
 	if e.apart() {
-		return unsafe.Slice((*byte)(s.Ptr(arena.Ref(*u64(e.p, off+k)))), int(*u64(e.p, off+k+8)))
+		return unsafe.Slice((*byte)(s.Ptr(arena.Ref(*u64(e.p, off+k)))), int(*u64(e.p, off+k+8)&^heldIt))
 	}
 	return unsafe.Slice((*byte)(unsafe.Add(e.p, off+k)), int(*e.word()>>valShift))
+}
+
+// valueLen returns the length of the string.
+func (e entry) valueLen() int {
+	if e.apart() {
+		_, n := e.block()
+		return int(*n &^ heldIt)
+	}
+	return int(*e.word() >> valShift)
+}
+
+// is reports whether the entry's key is key.
+func (e entry) is(key []byte) bool {
+	w := *e.word()
+	if w&(maxNarrow<<keyShift|wideIt) != uint64(len(key))<<keyShift {
+		return w&wideIt != 0 && len(key) > maxNarrow && string(e.keyBytes()) == string(key)
+	}
+	off := headBytes + w/volatileIt&1*volatileBytes
+	return string(unsafe.Slice((*byte)(unsafe.Add(e.p, off)), len(key))) == string(key)
 }
 
 // size returns the bytes in use of the entry's own block.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 )
 
@@ -29,7 +30,7 @@ type model struct {
 	keys []string
 	rnd  *rand.Rand
 	dbs  int
-	flat []byte // deterministic content
+	flat []byte
 }
 
 func newModel(t *testing.T, seed uint64, shards, dbs, keys int) *model {
@@ -46,12 +47,18 @@ func newModel(t *testing.T, seed uint64, shards, dbs, keys int) *model {
 		}
 		m.keys = append(m.keys, k)
 	}
-	m.flat = make([]byte, 5<<20)
-	for i := range m.flat {
-		m.flat[i] = byte(i*7 + i>>8)
-	}
+	m.flat = flat()
 	return m
 }
+
+// flat is what values are cut from.
+var flat = sync.OnceValue(func() []byte {
+	p := make([]byte, 5<<20)
+	for i := range p {
+		p[i] = byte(i*7 + i>>8)
+	}
+	return p
+})
 
 func (m *model) value() []byte {
 	n := m.rnd.IntN(100)
@@ -260,6 +267,7 @@ func TestAgainstModel(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			m := newModel(t, seed, c.shards, c.dbs, c.keys)
+			c.steps /= effort
 			for i := range c.steps {
 				m.step()
 				if i%(c.steps/8) == 0 {

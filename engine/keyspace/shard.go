@@ -127,10 +127,16 @@ func (t *table) build(p *put) Ref {
 	return r
 }
 
-// freeValue frees the block of a value that lies apart.
-func (t *table) freeValue(e entry) {
+// freeValue frees the block of a value that lies apart, unless a snapshot holds it, to which it is left then.
+func (s *Shard) freeValue(t *table, e entry) {
 	b, _ := e.block()
-	t.large -= int64(t.SizeOf(arena.Ref(*b)))
+	size := int64(t.SizeOf(arena.Ref(*b)))
+	t.large -= size
+	if g := s.ghostOf(e); g != nil {
+		g.alone = true
+		t.held += size
+		return
+	}
 	t.Free(arena.Ref(*b))
 }
 
@@ -158,14 +164,14 @@ func (s *Shard) PutString(db int, h uint64, r Ref, key, val []byte, enc Encoding
 		off += k
 		fits := false
 		if w&apartIt == 0 {
-			// In place as long as it is the size of block that a new entry would get.
+			// In place if a new entry would get a block of the same size.
 			size := off + len(val)
-			have := t.SizeOf(r)
-			if fits = size <= inlineMax && arena.BlockSize(size) == have; fits {
+			if fits = size <= inlineMax && arena.BlockSize(size) == arena.BlockSize(off+int(w>>valShift)); fits {
 				copy(unsafe.Slice((*byte)(unsafe.Add(e.p, off)), len(val)), val)
 				w = w&(1<<valShift-1) | uint64(len(val))<<valShift
 			}
-		} else if b := arena.Ref(*u64(e.p, off)); off+len(val) > inlineMax {
+		} else if off+len(val) > inlineMax && s.ghostOf(e) == nil {
+			b := arena.Ref(*u64(e.p, off))
 			if have := t.SizeOf(b); len(val) <= have && arena.BlockSize(len(val)) >= have-have/8 {
 				fits = true
 				copy(t.Bytes(b, 0, len(val)), val)
@@ -213,7 +219,7 @@ func (s *Shard) supersede(db int, t *table, h uint64, r, n Ref, value bool) {
 		s.expiryChanged(db, t)
 	}
 	if value && *o.word()&apartIt != 0 {
-		t.freeValue(o)
+		s.freeValue(t, o)
 	}
 	t.Free(r)
 }
@@ -228,7 +234,7 @@ func (s *Shard) Resize(db int, h uint64, r Ref, n int) (Ref, []byte) {
 	*e.word() &^= 15 << encShift // Raw
 	off, k := e.key()
 	off += k
-	old := len(e.value(t.Space))
+	old := e.valueLen()
 	if !e.apart() {
 		have := t.SizeOf(r)
 		if size := off + n; size <= have && (n >= old || size >= have/2) {
@@ -249,13 +255,13 @@ func (s *Shard) Resize(db int, h uint64, r Ref, n int) (Ref, []byte) {
 	}
 	b := arena.Ref(*u64(e.p, off))
 	have := t.SizeOf(b)
-	if n > have || n < have/2 {
+	if g := s.ghostOf(e); g != nil || n > have || n < have/2 {
 		t.large -= int64(have)
 		want := n
-		if n > have {
+		if n > old {
 			want = roomFor(n)
 		}
-		if n > have && t.Grow(b, want) {
+		if g == nil && n > have && t.Grow(b, want) {
 			// the same block, longer, its new part zero; what lies between the old length and the old end is not
 			clear(t.Bytes(b, old, have-old))
 		} else {
@@ -264,7 +270,12 @@ func (s *Shard) Resize(db int, h uint64, r Ref, n int) (Ref, []byte) {
 			if n > old && !t.IsFresh(nb) {
 				clear(t.Bytes(nb, old, n-old))
 			}
-			t.Free(b)
+			if g != nil {
+				g.alone = true
+				t.held += int64(have)
+			} else {
+				t.Free(b)
+			}
 			b = nb
 			*u64(e.p, off) = uint64(b)
 		}
@@ -380,7 +391,7 @@ func (s *Shard) unlink(db int, t *table, h uint64, r Ref, value bool) {
 		s.expiryChanged(db, t)
 	}
 	if value && e.apart() {
-		t.freeValue(e)
+		s.freeValue(t, e)
 	}
 	t.Free(r)
 }
@@ -616,8 +627,8 @@ func (s *Shard) checkTable(db int, t *table) error {
 	if n != t.n || volatile != t.index.n {
 		return fmt.Errorf("%d keys (%d volatile) found, counters say %d and %d", n, volatile, t.n, t.index.n)
 	}
-	if sum := used + t.bytes + t.large + t.index.bytes; sum != t.Used() {
-		return fmt.Errorf("entries %d + tables %d + large %d + index %d make %d bytes, the heap has %d", used, t.bytes, t.large, t.index.bytes, sum, t.Used())
+	if sum := used + t.bytes + t.large + t.held + t.index.bytes; sum != t.Used() {
+		return fmt.Errorf("entries %d + tables %d + large %d + held %d + index %d make %d bytes, the heap has %d", used, t.bytes, t.large, t.held, t.index.bytes, sum, t.Used())
 	}
 	return nil
 }

@@ -1,6 +1,11 @@
 package keyspace
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"tidemark/engine/keyspace/arena"
+)
 
 // Snapshots. At BeginSnapshot every table gets a walk in order of position. What lies before the walk's position has been
 // encoded; of what lies ahead, a call that is about to change or remove an entry encodes it first, into the shard's
@@ -10,9 +15,14 @@ import "sync/atomic"
 //
 // A flushed table is kept, unreachable for commands, until its walk is done. SWAPDB exchanges tables, and a walk belongs to its
 // table, with the number of the database it was at the beginning.
+//
+// Large values are not encoded under the shard's lock. Their entry is copied, key and all but not the value, into a ghost, and the
+// value's block is held: whoever wants to write to it or free it leaves it to the ghost and goes on with a block of his own. Step
+// encodes ghosts without the lock.
 
-// An Encoder appends the serialised entry to dst (used by snapshots; RDB is the engine's business). It is called with the shard's
-// lock held and must not mutate the shard.
+// An Encoder appends the serialised entry to dst (used by snapshots; RDB is the engine's business). It may look at entry r only, and
+// must not mutate the shard: its lock may be held or not. It is called by Step and by whatever goroutine changes an
+// entry, several at once.
 type Encoder func(dst []byte, db int, s *Shard, r Ref) []byte
 
 // Snapshot is an exact image of the keyspace at the moment BeginSnapshot was called (design D9): every entry is
@@ -35,6 +45,18 @@ type shardSnap struct {
 	pre    []byte
 	preDB  int // database of the latest pre-image in pre, -1 if there is none
 	done   bool
+
+	queue  []*ghost             // not yet encoded
+	ghosts map[arena.Ref]*ghost // by the block of the value they hold
+}
+
+// ghost is an entry as it was, for the snapshot only.
+type ghost struct {
+	t     *table
+	db    int
+	r     Ref // its own block
+	block arena.Ref
+	alone bool // the entry has let go of the block
 }
 
 type tableSnap struct {
@@ -45,10 +67,11 @@ type tableSnap struct {
 }
 
 const (
-	stepEntries = 256      // work of one Step
-	stepBytes   = 64 << 10 // output of one Step, overshot by one entry
+	stepEntries = 128      // work of one Step under the lock
+	stepBytes   = 32 << 10 // of keys and values
 	stepBuckets = 1024
 	numEpochs   = 7
+	largeValue  = 8 << 10 // bytes from which a value is encoded without the lock
 )
 
 // BeginSnapshot starts a snapshot. All shards must be locked. One at a time: a second begins only after Close.
@@ -103,6 +126,11 @@ func (s *Shard) preImage(t *table, h uint64, r Ref) {
 	if position(h) < t.snap.pos || *w>>epochShift&7 == sn.epoch {
 		return
 	}
+	*w = *w&^epochMask | sn.epoch<<epochShift
+	if s.entry(r).valueLen() >= largeValue {
+		s.snap.conjure(t, r)
+		return
+	}
 	before := len(s.snap.pre)
 	if sn.sel != nil && s.snap.preDB != t.snap.db {
 		s.snap.preDB = t.snap.db
@@ -110,11 +138,76 @@ func (s *Shard) preImage(t *table, h uint64, r Ref) {
 	}
 	s.snap.pre = sn.enc(s.snap.pre, t.snap.db, s, r)
 	sn.pending.Add(int64(len(s.snap.pre) - before))
-	*w = *w&^epochMask | sn.epoch<<epochShift
+}
+
+// conjure makes a ghost of an entry whose value lies apart.
+func (ss *shardSnap) conjure(t *table, r Ref) {
+	e := entry{t.Ptr(r)}
+	size := e.size()
+	b, l := e.block()
+	g := &ghost{t: t, db: t.snap.db, r: t.Alloc(size), block: arena.Ref(*b)}
+	t.held += int64(t.SizeOf(g.r))
+	*l |= heldIt
+	copy(t.Bytes(g.r, 0, size), unsafe.Slice((*byte)(e.p), size))
+	ss.queue = append(ss.queue, g)
+	if ss.ghosts == nil {
+		ss.ghosts = make(map[arena.Ref]*ghost)
+	}
+	ss.ghosts[g.block] = g
+	ss.sn.pending.Add(int64(e.valueLen()))
+}
+
+// ghostOf returns the ghost that holds the block of an entry's value, if there is one.
+func (s *Shard) ghostOf(e entry) *ghost {
+	b, l := e.block()
+	if *l&heldIt == 0 {
+		return nil
+	}
+	if s.snap != nil {
+		if g := s.snap.ghosts[arena.Ref(*b)]; g != nil {
+			return g
+		}
+	}
+	*l &^= heldIt // the snapshot is past it
+	return nil
+}
+
+// banish frees a ghost, and the value if nobody else has it.
+func (ss *shardSnap) banish(s *Shard, g *ghost) {
+	t := g.t
+	ss.sn.pending.Add(-int64(entry{t.Ptr(g.r)}.valueLen()))
+	delete(ss.ghosts, g.block)
+	t.held -= int64(t.SizeOf(g.r))
+	t.Free(g.r)
+	if g.alone {
+		t.held -= int64(t.SizeOf(g.block))
+		t.Free(g.block)
+	}
+	if t.snap == nil || !t.snap.detached {
+		s.publish(t)
+	}
+}
+
+// encodeGhosts empties the queue. The lock is held, and released while encoding.
+func (ss *shardSnap) encodeGhosts(s *Shard, dst []byte) []byte {
+	for len(ss.queue) > 0 {
+		g := ss.queue[0]
+		s.mu.Unlock()
+		if ss.sn.sel != nil {
+			dst = ss.sn.sel(dst, g.db)
+		}
+		dst = ss.sn.enc(dst, g.db, s, g.r)
+		s.mu.Lock()
+		ss.queue = ss.queue[1:]
+		ss.banish(s, g)
+	}
+	ss.queue = nil
+	return dst
 }
 
 // Step locks shard i briefly (bounded by some 100 µs of work), appends encoded entries to dst, and reports whether the shard is
-// finished. Callers go round the shards so that no shard's pre-images pile up.
+// finished. Large values are encoded without the lock, several of them in one call if writes wait for them to be. Callers go round the
+// shards so that no shard's pre-images pile up. Step and Close must not run at once.
 func (sn *Snapshot) Step(i int, dst []byte) (out []byte, done bool) {
 	s, ss := &sn.ks.shards[i], &sn.shards[i]
 	s.mu.Lock()
@@ -122,6 +215,8 @@ func (sn *Snapshot) Step(i int, dst []byte) (out []byte, done bool) {
 	if ss.done {
 		return dst, true
 	}
+	dst = ss.encodeGhosts(s, dst)
+	// From here on the lock is not released: nothing can be added to the pre-images before the walk decides that it is done.
 	if n := len(ss.pre); n > 0 {
 		dst = append(dst, ss.pre...)
 		sn.pending.Add(-int64(n))
@@ -147,11 +242,14 @@ func (ss *shardSnap) finish(s *Shard) {
 
 // walk goes on by a step's worth. Without an encoder it only takes marks off.
 func (ss *shardSnap) walk(s *Shard, dst []byte, enc Encoder) []byte {
-	budget, limit, selected := stepEntries, len(dst)+stepBytes, -1
-	for buckets := stepBuckets; buckets > 0 && budget > 0 && len(dst) < limit && len(ss.tables) > 0; buckets-- {
+	entries, size, selected := stepEntries, stepBytes, -1
+	for buckets := stepBuckets; buckets > 0 && entries > 0 && size > 0 && len(ss.tables) > 0; buckets-- {
 		ts := ss.tables[len(ss.tables)-1]
 		t := ts.t
 		if t.n == 0 || ts.pos >= 1<<posBits {
+			if len(ss.queue) > 0 {
+				break // its ghosts, which live in its arena, first
+			}
 			ss.tables = ss.tables[:len(ss.tables)-1]
 			t.snap = nil
 			if ts.detached {
@@ -166,13 +264,18 @@ func (ss *shardSnap) walk(s *Shard, dst []byte, enc Encoder) []byte {
 			if from < ts.pos && position(s.ks.hash.hash(e.keyBytes())) < ts.pos {
 				return // the bucket was another when its first part was passed
 			}
-			budget--
+			entries--
 			w := e.word()
 			mark := *w >> epochShift & 7
 			if mark != 0 {
 				*w &^= epochMask
 			}
 			if mark != ss.sn.epoch && enc != nil {
+				if e.valueLen() >= largeValue {
+					ss.conjure(t, r)
+					return
+				}
+				size -= e.size()
 				if ss.sn.sel != nil && selected != ts.db {
 					selected = ts.db
 					dst = ss.sn.sel(dst, ts.db)
@@ -217,6 +320,14 @@ func (sn *Snapshot) Close() {
 	ks.snapshot.Store(nil)
 }
 
+// forget frees all ghosts unencoded.
+func (ss *shardSnap) forget(s *Shard) {
+	for _, g := range ss.queue {
+		ss.banish(s, g)
+	}
+	ss.queue = nil
+}
+
 func (sn *Snapshot) clean(i int) bool {
 	s, ss := &sn.ks.shards[i], &sn.shards[i]
 	s.mu.Lock()
@@ -224,6 +335,7 @@ func (sn *Snapshot) clean(i int) bool {
 	if ss.done {
 		return true
 	}
+	ss.forget(s)
 	ss.walk(s, nil, nil)
 	if len(ss.tables) > 0 {
 		return false
@@ -239,6 +351,7 @@ func (sn *Snapshot) abandon(i int) {
 	if ss.done {
 		return
 	}
+	ss.forget(s)
 	for _, ts := range ss.tables {
 		ts.t.snap = nil
 		if ts.detached {

@@ -17,7 +17,7 @@ type MemoryStats struct {
 	Used        int64 // in blocks of all kinds: what maxmemory is held against
 	Tables      int64 // of it, buckets
 	Entries     int64 // of it, keys with their headers and inline values
-	Large       int64 // of it, values with blocks of their own
+	Large       int64 // of it, values with blocks of their own, those only a snapshot still needs included
 	ExpiryIndex int64 // of it
 	Free        int64 // mapped but in no block: free spans that still have pages, and the gaps in slabs
 	PendingFree int64 // flushed or deleted, to be given back in the background
@@ -31,7 +31,7 @@ func (s *Shard) publish(t *table) {
 }
 
 func (s *Shard) publishNow(t *table) {
-	n := published{t.Used(), t.bytes, t.large, t.index.bytes}
+	n := published{t.Used(), t.bytes, t.large + t.held, t.index.bytes}
 	s.account(t, n)
 }
 

@@ -87,6 +87,7 @@ type table struct {
 	n     int
 	bytes int64 // of segments
 	large int64 // of values that lie apart
+	held  int64 // of what only a snapshot's ghosts still have
 
 	index expiryIndex
 	snap  *tableSnap // while a snapshot has not passed the table's end
@@ -129,7 +130,7 @@ func (t *table) find(h uint64, key []byte) Ref {
 				continue
 			}
 			r := Ref(slot & refMask)
-			if string(entry{t.Ptr(r)}.keyBytes()) == string(key) {
+			if (entry{t.Ptr(r)}).is(key) {
 				return r
 			}
 		}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package keyspace
+
+// effort divides the length of random tests.
+const effort = 1
