@@ -52,7 +52,7 @@ type sim struct {
 	stream []byte // everything appended, from offset 0
 	synced int64  // highest Synced seen
 	faults bool
-	fresh  bool
+	opened bool
 	log    []string
 }
 
@@ -144,7 +144,9 @@ func (s *sim) life() (lost bool) {
 			lost = true
 		}
 	}()
+	s.opened = false
 	s.start()
+	s.opened = true
 	at := time.Unix(0, 0)
 	var rw *Rewrite
 	for n := s.rng.IntN(200); n > 0; n-- {
@@ -243,7 +245,7 @@ func (s *sim) faultScript() func(op, name string) error {
 	to := from + 1 + s.rng.IntN(30)
 	n := 0
 	return func(op, name string) error {
-		if s.l == nil || s.fs.ops < 12 {
+		if !s.opened {
 			return nil
 		}
 		n++
