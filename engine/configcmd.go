@@ -23,6 +23,7 @@ func (s *Server) applyConfig(v *config.Values) error {
 	st.LFULogFactor.Store(v.LFULogFactor)
 	st.LFUDecayMinutes.Store(v.LFUDecayMinutes)
 	st.LazyExpire.Store(v.LazyExpire)
+	st.LatencyTracking.Store(v.LatencyTracking)
 	st.MaxBulkBytes.Store(v.ProtoMaxBulkBytes)
 	st.SetGating(v.AppendOnly && v.AppendFsync == aof.Always)
 	policy, err := evict.ParsePolicy(v.MaxMemoryPolicy.String())
@@ -83,7 +84,7 @@ func (s *Server) watchConfig() {
 	})
 	s.cfg.OnChangeOf([]string{"requirepass", "protected-mode", "maxmemory", "maxmemory-policy", "maxmemory-samples",
 		"maxmemory-eviction-tenacity", "lazyfree-lazy-eviction", "lfu-log-factor", "lfu-decay-time", "lazyfree-lazy-expire", "proto-max-bulk-len",
-		"loglevel"},
+		"latency-tracking", "loglevel"},
 		func(_, v *config.Values) error { return s.applyConfig(v) })
 }
 
@@ -129,7 +130,7 @@ func (s *Server) configCommand() *command.Descriptor {
 			{
 				Name: "resetstat", Arity: 2, Flags: flags, Group: "server", Since: "2.0.0", Complexity: "O(1)",
 				Summary: "Sets the counters of INFO back to zero.",
-				Handler: func(c *command.Ctx) { c.Publish(); s.cfg.ResetStat(); c.W.OK() },
+				Handler: func(c *command.Ctx) { c.PublishBefore(); s.cfg.ResetStat(); c.W.OK() },
 			},
 			{
 				Name: "rewrite", Arity: 2, Flags: flags, Group: "server", Since: "2.8.0", Complexity: "O(1)",

@@ -43,6 +43,7 @@ func infoSections() []infoSection {
 		{"modules", "Modules", infoModules, func(*Server, *command.Ctx, *infoText) {}},
 		{"commandstats", "Commandstats", infoAll, (*Server).infoCommandStats},
 		{"errorstats", "Errorstats", infoDefault, (*Server).infoErrorStats},
+		{"latencystats", "Latencystats", infoAll, (*Server).infoLatencyStats},
 		{"cluster", "Cluster", infoDefault, func(_ *Server, _ *command.Ctx, t *infoText) { t.int("cluster_enabled", 0) }},
 		{"keyspace", "Keyspace", infoDefault, (*Server).infoKeyspace},
 	}
@@ -65,7 +66,7 @@ func (s *Server) info(c *command.Ctx) {
 		}
 	}
 	// What this turn did so far counts, too.
-	c.Publish()
+	c.PublishBefore()
 	t := &infoText{}
 	for _, sec := range infoSections() {
 		if wanted[sec.name] || sec.when == infoDefault && (def || all) || sec.when == infoAll && all || sec.when == infoModules && modules {
@@ -566,6 +567,27 @@ func (s *Server) infoCommandStats(c *command.Ctx, t *infoText) {
 func (s *Server) infoErrorStats(c *command.Ctx, t *infoText) {
 	for _, e := range s.stats.errors.list() {
 		t.str("errorstat_"+e.prefix, "count="+strconv.FormatInt(e.n, 10))
+	}
+}
+
+func (s *Server) infoLatencyStats(c *command.Ctx, t *infoText) {
+	v := s.cfg.Load()
+	if !v.LatencyTracking {
+		return
+	}
+	for _, d := range s.table.All() {
+		l := d.Latencies()
+		if l == nil {
+			continue
+		}
+		var b strings.Builder
+		for i, p := range v.LatencyPercentiles {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, "p%g=%.3f", p, float64(l.Percentile(p))/1000)
+		}
+		t.str("latency_percentiles_usec_"+d.FullName(), b.String())
 	}
 }
 

@@ -1,33 +1,42 @@
 package command
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // counters are one Ctx's own, plain and unshared: a command touches no cache line of another loop. Publish adds them to
 // what INFO reads, once a turn.
 type counters struct {
 	calls                             []uint32 // by Descriptor.ID, since the last Publish
-	nanos                             []int64
+	nanos                             []int64  // of the calls that were timed
+	timed                             []uint32 // how many were
 	touched                           []*Descriptor
 	hits, misses, expired, ran, dirty int64
 	sample                            uint32
+	latency                           *atomic.Bool // Store.LatencyTracking
 }
 
-// sampleEvery: reading the clock around each command would cost more than a short command itself, so every 16th is timed
-// and counts for all of them in commandstats.
+// sampleEvery: reading the clock around each command would cost more than a short command itself. The first call of a command
+// in a turn is timed, and every 16th of all; they stand for the others of that command in that turn. So a command that
+// is seldom called is always timed.
 const sampleEvery = 16
 
-func (n *counters) init(t *Table) {
+func (n *counters) init(st *Store, t *Table) {
+	n.latency = &st.LatencyTracking
 	n.calls = make([]uint32, len(t.all))
 	n.nanos = make([]int64, len(t.all))
+	n.timed = make([]uint32, len(t.all))
 	n.touched = make([]*Descriptor, 0, len(t.all))
 }
 
 func (n *counters) start(d *Descriptor) time.Time {
 	n.ran++
-	if n.calls[d.ID] == 0 {
-		n.touched = append(n.touched, d)
-	}
 	n.calls[d.ID]++
+	if n.calls[d.ID] == 1 {
+		n.touched = append(n.touched, d)
+		return time.Now()
+	}
 	if n.sample++; n.sample%sampleEvery != 0 {
 		return time.Time{}
 	}
@@ -36,7 +45,12 @@ func (n *counters) start(d *Descriptor) time.Time {
 
 func (n *counters) stop(d *Descriptor, t time.Time) {
 	if !t.IsZero() {
-		n.nanos[d.ID] += int64(time.Since(t)) * sampleEvery
+		nanos := int64(time.Since(t))
+		n.nanos[d.ID] += nanos
+		if n.latency.Load() {
+			d.stats.record(nanos)
+		}
+		n.timed[d.ID]++
 	}
 }
 
@@ -47,9 +61,13 @@ func (c *Ctx) Publish() {
 		return
 	}
 	for _, d := range n.touched {
-		d.stats.calls.Add(int64(n.calls[d.ID]))
-		d.stats.nanos.Add(n.nanos[d.ID])
-		n.calls[d.ID], n.nanos[d.ID] = 0, 0
+		i := d.ID
+		calls := int64(n.calls[i])
+		d.stats.calls.Add(calls)
+		if timed := int64(n.timed[i]); timed > 0 {
+			d.stats.nanos.Add(n.nanos[i] * calls / timed)
+		}
+		n.calls[i], n.nanos[i], n.timed[i] = 0, 0, 0
 	}
 	n.touched = n.touched[:0]
 	st := &c.Store.Stats
@@ -59,4 +77,15 @@ func (c *Ctx) Publish() {
 	st.ExpiredKeys.Add(n.expired)
 	st.Dirty.Add(n.dirty)
 	n.ran, n.hits, n.misses, n.expired, n.dirty = 0, 0, 0, 0, 0
+}
+
+// PublishBefore is Publish in the middle of a command, for INFO: that command itself, whose time is not known yet, is left out.
+func (c *Ctx) PublishBefore() {
+	n, d := &c.counts, c.Cmd
+	n.ran--
+	n.calls[d.ID]--
+	c.Publish()
+	n.ran = 1
+	n.calls[d.ID] = 1
+	n.touched = append(n.touched, d)
 }

@@ -72,7 +72,7 @@ const maxShards = 1024
 // NewCtx returns a Ctx on a store; table sizes its counters.
 func NewCtx(st *Store, t *Table) *Ctx {
 	c := &Ctx{Store: st, W: &resp.Writer{}}
-	c.counts.init(t)
+	c.counts.init(st, t)
 	return c
 }
 

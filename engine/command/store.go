@@ -28,6 +28,8 @@ type Store struct {
 	MaxBulkBytes atomic.Int64
 	// HoldExpiry: keys whose time has come are hidden, but stay (CLIENT PAUSE).
 	HoldExpiry atomic.Bool
+	// LatencyTracking: the distribution of execution times is kept (latency-tracking).
+	LatencyTracking atomic.Bool
 	// NoActiveExpire stops active expiry (DEBUG SET-ACTIVE-EXPIRE 0).
 	NoActiveExpire atomic.Bool
 

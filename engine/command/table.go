@@ -23,6 +23,7 @@ type slot struct {
 
 type cmdStats struct {
 	calls, nanos, rejected, failed atomic.Int64
+	latency                        atomic.Pointer[Latencies]
 }
 
 // NewTable assembles a table. A name that stands twice is a programming error and panics.
@@ -144,6 +145,7 @@ func (d *Descriptor) ResetStats() {
 	d.stats.nanos.Store(0)
 	d.stats.rejected.Store(0)
 	d.stats.failed.Store(0)
+	d.stats.latency.Store(nil)
 }
 
 func foldHash(b []byte) uint32 {
