@@ -120,7 +120,12 @@ func startFor(t testing.TB, cfg Config) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Kill() })
+	t.Cleanup(func() {
+		s.Kill()
+		if _, report, raced := strings.Cut(s.Log(), "WARNING: DATA RACE"); raced {
+			t.Errorf("the race detector found in the server:%.6000s", report)
+		}
+	})
 	return s
 }
 
