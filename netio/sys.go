@@ -43,12 +43,21 @@ const (
 	futexWake = 1 | 128
 )
 
+// rawSleepNanos: shorter sleeps keep their processor. Each one that gave it up would have the runtime's monitor thread take it back,
+// and then look every 20 µs for the next millisecond: with a standby that sleeps half a millisecond at a time, for ever. The signal by
+// which the garbage collector stops a goroutine ends the sleep, so nobody waits for it.
+const rawSleepNanos = 1_000_000
+
 // futexSleep blocks while *addr == val, at most nanos if that is above 0.
 func futexSleep(addr *uint32, val uint32, nanos int64) {
 	var ts *unix.Timespec
 	if nanos > 0 {
 		t := unix.NsecToTimespec(nanos)
 		ts = &t
+	}
+	if nanos > 0 && nanos <= rawSleepNanos {
+		unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(addr)), futexWait, uintptr(val), uintptr(unsafe.Pointer(ts)), 0, 0)
+		return
 	}
 	unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(addr)), futexWait, uintptr(val), uintptr(unsafe.Pointer(ts)), 0, 0)
 }
