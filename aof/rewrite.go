@@ -186,6 +186,7 @@ func (r *Rewrite) switchTo() error {
 		hist = append(hist, e)
 	}
 	var replaced []*fileEntry
+	l.segMu.Lock() // for start
 	for _, e := range was.incr {
 		if e.start != unknownOffset && e.start < r.x {
 			replaced = append(replaced, e)
@@ -193,6 +194,7 @@ func (r *Rewrite) switchTo() error {
 		}
 		m.incr = append(m.incr, e)
 	}
+	l.segMu.Unlock()
 	m.hist = append(hist, replaced...)
 	m.old = nil
 	m.detached = false

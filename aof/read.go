@@ -1,0 +1,139 @@
+package aof
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+)
+
+// Readers by log offset: replicas that fell behind, the change feed. They read the segments through pread, from the page
+// cache when near the end, and never touch a mapping or a ring.
+
+// ErrTrimmed: the offset lies before what the segments still hold.
+var ErrTrimmed = errors.New("aof: the offset is no longer in the log")
+
+// Oldest is the lowest log offset that ReadAt can give.
+func (l *Log) Oldest() int64 {
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	l.segMu.Lock()
+	defer l.segMu.Unlock()
+	oldest := l.appended.Load()
+	// From the newest backwards, as long as they adjoin: a file of another server in between ends it.
+	for i := len(l.meta.incr) - 1; i >= 0; i-- {
+		e := l.meta.incr[i]
+		if e.state == stateActive && e.start == unknownOffset {
+			continue // prepared
+		}
+		if e.state != stateActive && (e.state != stateClosed || e.tail > 0) {
+			break
+		}
+		oldest = e.start
+	}
+	return oldest
+}
+
+// ReadAt copies log bytes from offset off on into p, as many as are appended and fit, and returns their number; 0 and io.EOF
+// at Appended. ErrTrimmed below Oldest. The bytes may begin and end inside an effect.
+func (l *Log) ReadAt(off int64, p []byte) (n int, err error) {
+	for n < len(p) {
+		if off >= l.appended.Load() {
+			if n == 0 {
+				return 0, io.EOF
+			}
+			return n, nil
+		}
+		k, err := l.readSome(off, p[n:])
+		if off < l.Oldest() {
+			return 0, ErrTrimmed // a rewrite has let go of the file, which may hold something else by now
+		}
+		if err != nil || k == 0 {
+			if n > 0 {
+				return n, nil
+			}
+			return 0, err
+		}
+		n += k
+		off += int64(k)
+	}
+	return n, nil
+}
+
+// readPlace is where a reader finds the batches around an offset.
+type readPlace struct {
+	file  File
+	close bool // the file was opened for this read
+	name  string
+	epoch uint32
+	from  position // a batch boundary at or before the offset
+	end   int64    // file position behind the last batch
+}
+
+// readSome reads from the one segment that off lies in.
+func (l *Log) readSome(off int64, p []byte) (n int, err error) {
+	at, err := l.locate(off)
+	if err != nil {
+		return 0, err
+	}
+	if at.close {
+		defer at.file.Close()
+	}
+	var head [headerBytes]byte
+	for pos := at.from.pos; pos < at.end && n < len(p); {
+		if k, err := readFull(at.file, head[:], pos); err != nil || k < headerBytes {
+			return n, fmt.Errorf("aof: %s at byte %d: %w", at.name, pos, errors.Join(err, io.ErrUnexpectedEOF))
+		}
+		h, ok := parseHeader(head[:])
+		if !ok || h.epoch != at.epoch {
+			return n, &DamageError{File: at.name, Pos: pos, Offset: off, Why: "there is no batch header", Dir: l.o.Dir}
+		}
+		if skip := off - h.offset; skip >= 0 && skip < int64(h.length) {
+			want := p[n:min(int64(len(p)), int64(n)+int64(h.length)-skip)]
+			k, err := readFull(at.file, want, pos+headerBytes+skip)
+			n += k
+			off += int64(k)
+			if err != nil || k < len(want) {
+				return n, fmt.Errorf("aof: %s at byte %d: %w", at.name, pos, errors.Join(err, io.ErrUnexpectedEOF))
+			}
+		}
+		pos += headerBytes + int64(h.length)
+	}
+	return n, nil
+}
+
+// locate finds the segment that holds the byte at off, which is appended.
+func (l *Log) locate(off int64) (at readPlace, err error) {
+	l.metaMu.Lock()
+	defer l.metaMu.Unlock()
+	// The segments that are open have their positions; the others are in the manifest with theirs. A segment is sealed, and
+	// its file closed, under metaMu.
+	l.segMu.Lock()
+	for _, s := range append(l.full[:len(l.full):len(l.full)], l.active) {
+		if s.pos > 0 && s.start <= off && off < s.offset && s.entry.state == stateActive {
+			at = readPlace{name: l.path(s.entry.name), epoch: s.epoch, from: lookup(s.index, off), end: s.pos}
+		}
+	}
+	l.segMu.Unlock()
+	for _, e := range l.meta.incr {
+		if at.name == "" && e.state == stateClosed && e.start <= off && off < e.end {
+			at = readPlace{name: l.path(e.name), epoch: e.epoch, from: lookup(e.index, off), end: e.length}
+		}
+	}
+	if at.name == "" {
+		return at, ErrTrimmed
+	}
+	// A descriptor of its own: the segment may be sealed or deleted while this one reads.
+	at.close = true
+	at.file, err = l.o.FS.OpenRead(at.name)
+	return at, err
+}
+
+// lookup gives the last remembered boundary at or before off.
+func lookup(index []position, off int64) position {
+	i := sort.Search(len(index), func(i int) bool { return index[i].offset > off })
+	if i == 0 {
+		return position{}
+	}
+	return index[i-1]
+}
