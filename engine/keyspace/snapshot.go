@@ -32,6 +32,7 @@ type Snapshot struct {
 	ks      *Keyspace
 	enc     Encoder
 	sel     func(dst []byte, db int) []byte
+	apart   bool // large values are left to StepLarge
 	epoch   uint64
 	shards  []shardSnap
 	counts  [][2]int
@@ -46,8 +47,9 @@ type shardSnap struct {
 	preDB  int // database of the latest pre-image in pre, -1 if there is none
 	done   bool
 
-	queue  []*ghost             // not yet encoded
-	ghosts map[arena.Ref]*ghost // by the block of the value they hold
+	queue   []*ghost             // not yet encoded
+	waiting atomic.Int32         // its length
+	ghosts  map[arena.Ref]*ghost // by the block of the value they hold
 }
 
 // ghost is an entry as it was, for the snapshot only.
@@ -150,6 +152,7 @@ func (ss *shardSnap) conjure(t *table, r Ref) {
 	*l |= heldIt
 	copy(t.Bytes(g.r, 0, size), unsafe.Slice((*byte)(e.p), size))
 	ss.queue = append(ss.queue, g)
+	ss.waiting.Add(1)
 	if ss.ghosts == nil {
 		ss.ghosts = make(map[arena.Ref]*ghost)
 	}
@@ -177,6 +180,7 @@ func (ss *shardSnap) banish(s *Shard, g *ghost) {
 	t := g.t
 	ss.sn.pending.Add(-int64(entry{t.Ptr(g.r)}.valueLen()))
 	delete(ss.ghosts, g.block)
+	ss.waiting.Add(-1)
 	t.held -= int64(t.SizeOf(g.r))
 	t.Free(g.r)
 	if g.alone {
@@ -188,22 +192,44 @@ func (ss *shardSnap) banish(s *Shard, g *ghost) {
 	}
 }
 
-// encodeGhosts empties the queue. The lock is held, and released while encoding.
-func (ss *shardSnap) encodeGhosts(s *Shard, dst []byte) []byte {
-	for len(ss.queue) > 0 {
-		g := ss.queue[0]
-		s.mu.Unlock()
-		if ss.sn.sel != nil {
-			dst = ss.sn.sel(dst, g.db)
-		}
-		dst = ss.sn.enc(dst, g.db, s, g.r)
-		s.mu.Lock()
-		ss.queue = ss.queue[1:]
-		ss.banish(s, g)
+// encodeGhost encodes the first of the queue and reports whether there are more. The lock is held, and released while encoding.
+func (ss *shardSnap) encodeGhost(s *Shard, dst []byte) (out []byte, more bool) {
+	if len(ss.queue) == 0 {
+		return dst, false
 	}
-	ss.queue = nil
-	return dst
+	g := ss.queue[0] // stays there until it is encoded: the walk waits for the queue to be empty
+	s.mu.Unlock()
+	if ss.sn.sel != nil {
+		dst = ss.sn.sel(dst, g.db)
+	}
+	dst = ss.sn.enc(dst, g.db, s, g.r)
+	s.mu.Lock()
+	ss.queue[0] = nil
+	if ss.queue = ss.queue[1:]; len(ss.queue) == 0 {
+		ss.queue = nil
+	}
+	ss.banish(s, g)
+	return dst, len(ss.queue) > 0
 }
+
+// LargeApart leaves large values to StepLarge: Step, which an event loop may call, then never encodes one. A shard is
+// not done before StepLarge has had its large values. To be called before the shards are unlocked after BeginSnapshot.
+func (sn *Snapshot) LargeApart() { sn.apart = true }
+
+// StepLarge encodes one of the large values that shard i has waiting, if any, and reports whether there are more. It holds the lock only
+// to take the value and to let it go. It may run beside Step, but not beside itself or Close.
+func (sn *Snapshot) StepLarge(i int, dst []byte) (out []byte, more bool) {
+	s, ss := &sn.ks.shards[i], &sn.shards[i]
+	if ss.waiting.Load() == 0 {
+		return dst, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ss.encodeGhost(s, dst)
+}
+
+// LargeWaiting reports whether shard i has large values waiting. It takes no lock.
+func (sn *Snapshot) LargeWaiting(i int) bool { return sn.shards[i].waiting.Load() > 0 }
 
 // Step locks shard i briefly (bounded by some 100 µs of work), appends encoded entries to dst, and reports whether the shard is
 // finished. Large values are encoded without the lock, several of them in one call if writes wait for them to be. Callers go round the
@@ -215,7 +241,11 @@ func (sn *Snapshot) Step(i int, dst []byte) (out []byte, done bool) {
 	if ss.done {
 		return dst, true
 	}
-	dst = ss.encodeGhosts(s, dst)
+	if !sn.apart {
+		for more := true; more; {
+			dst, more = ss.encodeGhost(s, dst)
+		}
+	}
 	// From here on the lock is not released: nothing can be added to the pre-images before the walk decides that it is done.
 	if n := len(ss.pre); n > 0 {
 		dst = append(dst, ss.pre...)

@@ -216,6 +216,9 @@ func TestSnapshotExactUnderConcurrentWrites(t *testing.T) {
 		}
 		ks.LockAll()
 		sn := ks.BeginSnapshot(testEncoder)
+		if round%3 == 0 {
+			sn.LargeApart()
+		}
 		ks.UnlockAll()
 		turn.Unlock()
 		got := map[modelKey]modelEntry{}
@@ -226,6 +229,10 @@ func TestSnapshotExactUnderConcurrentWrites(t *testing.T) {
 				from := ops.Load()
 				out, d := sn.Step(i, nil)
 				testDecode(t, out, got)
+				for more := sn.LargeWaiting(i) && round%3 == 0; more; {
+					out, more = sn.StepLarge(i, nil)
+					testDecode(t, out, got)
+				}
 				for !d && ops.Load() < from+10 { // writes fall between the steps
 					runtime.Gosched()
 				}
