@@ -213,8 +213,10 @@ func (l *Log) sealFull() {
 	for {
 		l.segMu.Lock()
 		var s *segment
+		replaced := false // by a rewrite; if it becomes so from here on, sealing does no harm
 		if len(l.full) > 0 && (len(l.dirty) == 0 || l.dirty[0] != l.full[0]) && l.full[0].synced.pos == l.full[0].pos {
 			s = l.full[0]
+			replaced = s.entry.typ == typeHistory
 		}
 		l.segMu.Unlock()
 		if s == nil {
@@ -222,7 +224,7 @@ func (l *Log) sealFull() {
 		}
 		var err error
 		switch {
-		case s.entry.typ == typeHistory:
+		case replaced:
 			err = s.close()
 		case s.pos == 0:
 			err = l.unregister(s)
@@ -230,7 +232,9 @@ func (l *Log) sealFull() {
 			err = l.seal(s)
 		}
 		if err != nil {
+			// It stays as it is: recovery finds its end from its batches, as after a crash.
 			l.logf('#', "aof: sealing %s: %v", l.path(s.entry.name), err)
+			_ = s.close()
 		}
 		l.segMu.Lock()
 		l.full = append(l.full[:0], l.full[1:]...)

@@ -265,9 +265,7 @@ func TestSyncFails(t *testing.T) {
 	// It comes back.
 	fsys.sync.Store(nil)
 	w.until(t, func() { l.WantSynced(end) }, func() bool { return l.Synced() >= end })
-	if l.Err() != nil {
-		t.Fatal(l.Err())
-	}
+	w.until(t, l.WantNotify, func() bool { return l.Err() == nil })
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -99,10 +99,10 @@ func (l *Log) moveLocked() error {
 	}
 	s.begin(start)
 	s.position, s.synced, s.index = end, end, index
+	l.segMu.Lock()
 	for _, e := range gone {
 		e.typ = typeHistory
 	}
-	l.segMu.Lock()
 	for _, old := range from {
 		if old.synced.pos > 0 {
 			old.position = old.synced

@@ -201,10 +201,10 @@ func (s *sim) life() (lost bool) {
 	return false
 }
 
-// crashes is how many power losses the test simulates: TIDEMARK_CRASHES, or a few thousand.
+// crashes is how many power losses the test simulates: TIDEMARK_POWERLOSSES, or a few thousand.
 func crashes(t testing.TB) int {
 	n := 3000
-	if v := os.Getenv("TIDEMARK_CRASHES"); v != "" {
+	if v := os.Getenv("TIDEMARK_POWERLOSSES"); v != "" {
 		var err error
 		if n, err = strconv.Atoi(v); err != nil {
 			t.Fatal(err)
