@@ -2,15 +2,15 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"tidemark/aof"
 	"tidemark/engine/command"
 	"tidemark/engine/config"
 	"tidemark/engine/evict"
-	"tidemark/netio"
-	"tidemark/netio/resp"
 )
 
 // applyConfig copies into the server what is read for every command, where it costs an atomic load.
@@ -130,7 +130,7 @@ func (s *Server) configCommand() *command.Descriptor {
 			{
 				Name: "resetstat", Arity: 2, Flags: flags, Group: "server", Since: "2.0.0", Complexity: "O(1)",
 				Summary: "Sets the counters of INFO back to zero.",
-				Handler: func(c *command.Ctx) { c.PublishBefore(); s.cfg.ResetStat(); c.W.OK() },
+				Handler: s.configResetStat,
 			},
 			{
 				Name: "rewrite", Arity: 2, Flags: flags, Group: "server", Since: "2.8.0", Complexity: "O(1)",
@@ -163,51 +163,78 @@ func (s *Server) configGet(c *command.Ctx) {
 
 // configRewrite waits for the disk, so it does that on a goroutine of its own while its client is held; within a transaction, whose replies
 // must stay together, on the loop.
+func (s *Server) configResetStat(c *command.Ctx) {
+	c.PublishBefore()
+	if s.configuring.TryLock() {
+		defer s.configuring.Unlock()
+		s.cfg.ResetStat()
+		c.W.OK()
+		return
+	}
+	s.changeConfig(c, func() string {
+		s.cfg.ResetStat()
+		return ""
+	})
+}
+
 func (s *Server) configRewrite(c *command.Ctx) {
-	if c.InBlock() {
-		replyRewrite(c.W, s.rewriteConfig())
-		return
-	}
-	ss := c.Client.(*session)
-	ss.conn.Hold()
-	go func() {
-		err := s.rewriteConfig()
-		ss.conn.Post(func(conn *netio.Conn) {
-			replyRewrite(&conn.W, err)
-			conn.Release()
-			conn.Flush()
-		})
-	}()
-}
-
-func (s *Server) rewriteConfig() error {
-	err := s.cfg.Rewrite()
-	if err != nil {
-		s.log.Warningf("CONFIG REWRITE failed: %v", err)
-	} else {
+	work := func() string {
+		if err := s.cfg.Rewrite(); err != nil {
+			s.log.Warningf("CONFIG REWRITE failed: %v", err)
+			return err.Error()
+		}
 		s.log.Noticef("CONFIG REWRITE executed with success.")
+		return ""
 	}
-	return err
+	s.changeConfig(c, work)
 }
 
-func replyRewrite(w *resp.Writer, err error) {
-	if err != nil {
-		w.Error(err.Error())
+// changeConfig runs work, which asks the configuration to change, in the background: hooks wait for the disk, for every shard's lock, for
+// other loops. Within EXEC it runs at once, unless somebody else changes the configuration just now: waiting for them could be waiting
+// for ever, since they may be waiting for the locks that EXEC holds.
+func (s *Server) changeConfig(c *command.Ctx, work func() (refusal string)) {
+	if !c.InBlock() {
+		c.Client.(*session).inBackground(func() string {
+			s.configuring.Lock()
+			defer s.configuring.Unlock()
+			return work()
+		})
 		return
 	}
-	w.OK()
+	if !s.configuring.TryLock() {
+		c.W.Error("ERR another client is changing the configuration; try again")
+		return
+	}
+	defer s.configuring.Unlock()
+	if refusal := work(); refusal != "" {
+		c.W.Error(refusal)
+	} else {
+		c.W.OK()
+	}
 }
+
+// outsideExec are the directives that cannot change within EXEC: applying them waits for locks that EXEC holds, or for others that may be
+// waiting for those.
+var outsideExec = []string{"appendonly", "bind", "port", "maxmemory-policy"}
 
 func (s *Server) configSet(c *command.Ctx) {
 	pairs := make([]string, 0, len(c.Args)-2)
 	for _, a := range c.Args[2:] {
 		pairs = append(pairs, string(a))
 	}
-	ss := c.Client.(*session)
-	err := s.cfg.Set(pairs, config.Caller{Local: ss.conn.IsLoopback(), Loading: s.store.Loading.Load()})
-	if err != nil {
-		c.W.Error(err.Error())
-		return
+	if c.InBlock() {
+		for i := 0; i < len(pairs); i += 2 {
+			if slices.Contains(outsideExec, strings.ToLower(pairs[i])) {
+				c.W.Error(fmt.Sprintf("ERR CONFIG SET failed (possibly related to argument '%s') - can't set it inside a transaction", pairs[i]))
+				return
+			}
+		}
 	}
-	c.W.OK()
+	who := config.Caller{Local: c.Client.(*session).conn.IsLoopback(), Loading: s.store.Loading.Load()}
+	s.changeConfig(c, func() string {
+		if err := s.cfg.Set(pairs, who); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }

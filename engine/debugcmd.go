@@ -29,7 +29,7 @@ func debugSubs() []debugSub {
 		{"digest", 0, 0, "DIGEST", "Return a digest of the whole dataset.", (*Server).debugDigest},
 		{"digest-value", 0, -1, "DIGEST-VALUE <key> [<key> ...]", "Return a digest of each key's value and expiry.", (*Server).debugDigestValue},
 		{"config-rewrite-force-all", 0, 0, "CONFIG-REWRITE-FORCE-ALL", "Like CONFIG REWRITE, but write all directives, also those that have their default.",
-			func(s *Server, c *command.Ctx, _ [][]byte) { replyRewrite(c.W, s.cfg.RewriteAll()) }},
+			(*Server).debugRewriteAll},
 		{"error", 1, 1, "ERROR <string>", "Reply with this error.", func(_ *Server, c *command.Ctx, a [][]byte) { c.W.Error(string(a[0])) }},
 		{"loadaof", 0, 0, "LOADAOF", "Drop the data and load them again from the AOF.", (*Server).debugLoadAOF},
 		{"log", 1, 1, "LOG <message>", "Write a message to the server's log.", func(s *Server, c *command.Ctx, a [][]byte) {
@@ -98,6 +98,15 @@ func (s *Server) debugChangeReplID(c *command.Ctx, _ [][]byte) {
 	s.mu.Unlock()
 	s.log.Noticef("Changing replication ID after receiving change-repl-id")
 	c.W.OK()
+}
+
+func (s *Server) debugRewriteAll(c *command.Ctx, _ [][]byte) {
+	s.changeConfig(c, func() string {
+		if err := s.cfg.RewriteAll(); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }
 
 func (s *Server) debugLoadAOF(c *command.Ctx, _ [][]byte) {

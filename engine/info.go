@@ -81,7 +81,10 @@ func (s *Server) info(c *command.Ctx) {
 }
 
 // infoText is INFO's text as it grows.
-type infoText struct{ b []byte }
+type infoText struct {
+	b       []byte
+	clients *clientSums // once asked for
+}
 
 func (t *infoText) str(name, value string) {
 	t.b = append(t.b, name...)
@@ -202,8 +205,13 @@ type clientSums struct {
 	maxInput, maxOutput, bytes               int64
 }
 
-func (s *Server) sumClients() (sum clientSums) {
-	for _, ss := range s.clients.all() {
+func (s *Server) sumClients(t *infoText) *clientSums {
+	if t.clients != nil {
+		return t.clients
+	}
+	sum := &clientSums{}
+	t.clients = sum
+	s.clients.each(func(ss *session) {
 		p := &ss.pub
 		p.mu.Lock()
 		sum.n++
@@ -221,7 +229,7 @@ func (s *Server) sumClients() (sum clientSums) {
 		sum.maxOutput = max(sum.maxOutput, int64(p.net.OutputMem))
 		sum.bytes += clientBytes(p)
 		p.mu.Unlock()
-	}
+	})
 	sum.blocked += int64(s.pause.count())
 	return sum
 }
@@ -230,7 +238,7 @@ func (s *Server) infoClients(c *command.Ctx, t *infoText) {
 	if ss, ok := c.Client.(*session); ok {
 		ss.publishRunning(c)
 	}
-	sum := s.sumClients()
+	sum := s.sumClients(t)
 	t.int("connected_clients", sum.n)
 	t.int("cluster_connections", 0)
 	t.int("maxclients", s.cfg.Load().MaxClients)
@@ -298,7 +306,7 @@ func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	t.int("mem_replication_backlog", 0)
 	t.int("mem_total_replication_buffers", 0)
 	t.int("mem_clients_slaves", 0)
-	t.int("mem_clients_normal", s.sumClients().bytes)
+	t.int("mem_clients_normal", s.sumClients(t).bytes)
 	t.int("mem_cluster_links", 0)
 	ring := int64(0)
 	if log := s.store.Log(); log != nil {

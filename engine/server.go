@@ -67,6 +67,8 @@ type Server struct {
 	started time.Time
 	stop    shutdown
 
+	configuring sync.Mutex // held while a command changes the configuration
+
 	// closing is the log while closeLog writes its rest: replies go on waiting for it.
 	closing atomic.Pointer[aof.Log]
 }

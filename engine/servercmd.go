@@ -92,18 +92,19 @@ func (s *Server) rdbPath() string {
 	return filepath.Join(v.Dir, v.DBFilename)
 }
 
-// save blocks every client, as SAVE does: BGSAVE is for those who mind.
+// save blocks every client that wants data, as SAVE does: BGSAVE is for those who mind.
 func (s *Server) save(c *command.Ctx) {
 	if s.snapshotRunning() == kindRDB {
 		c.W.Error("ERR Background save already in progress")
 		return
 	}
-	if err := s.saveRDB(s.rdbPath()); err != nil {
-		s.log.Warningf("SAVE failed: %v", err)
-		c.W.Error("ERR " + err.Error())
-		return
-	}
-	c.W.OK()
+	c.Client.(*session).inBackground(func() string {
+		if err := s.saveRDB(s.rdbPath()); err != nil {
+			s.log.Warningf("SAVE failed: %v", err)
+			return "ERR " + err.Error()
+		}
+		return ""
+	})
 }
 
 // kindNone: no snapshot is being written.

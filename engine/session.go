@@ -117,6 +117,15 @@ func (r *clients) all() []*session {
 	return out
 }
 
+// each calls f for every open session, in no order, with the registry locked.
+func (r *clients) each(f func(*session)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, ss := range r.byID {
+		f(ss)
+	}
+}
+
 func (r *clients) get(id int64) *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,0 +1,33 @@
+package engine
+
+import "tidemark/netio"
+
+// inBackground runs a command's work that waits for the disk or for other loops, so that this loop can go on meanwhile. The connection is held
+// until it is done: its requests still run in order. work returns the error to reply, or "" for +OK. The handler that calls it
+// replies nothing; it must not be within EXEC, whose locks work could wait for.
+func (ss *session) inBackground(work func() (refusal string)) {
+	d := ss.loop.ctx.Cmd
+	ss.conn.Hold()
+	ss.conn.SetIdleExempt(true)
+	go func() {
+		refusal := work()
+		ss.conn.Post(func(conn *netio.Conn) {
+			pos := len(conn.W.B)
+			if refusal == "" {
+				conn.W.OK()
+			} else {
+				conn.W.Error(refusal)
+				ss.srv.stats.failed(d, conn.W.B[pos:])
+			}
+			if ss.reply != replyOn {
+				conn.W.B = conn.W.B[:pos]
+				if ss.reply == replySkip {
+					ss.reply = replyOn
+				}
+			}
+			conn.SetIdleExempt(false)
+			conn.Release()
+			conn.Flush()
+		})
+	}()
+}
