@@ -490,7 +490,11 @@ func usageOf(a *command.Arg) string {
 	}
 	text := b.String()
 	if a.Flags&command.Multiple != 0 {
-		text += " [" + text + " ...]"
+		if a.Type == "oneof" || a.Type == "block" {
+			text += " ..."
+		} else {
+			text += " [" + text + " ...]"
+		}
 	}
 	if a.Flags&command.Optional != 0 {
 		text = "[" + text + "]"
