@@ -242,14 +242,37 @@ func (l *Log) sealFull() {
 	}
 }
 
-// prepareNext has a segment ready and registered before it is needed.
+// prepareNext has a segment registered before it is needed. Under Always it is one whose blocks are written already, so that
+// a commit changes no metadata. Otherwise nothing waits for a single commit, a file that grows is right, and writing
+// everything twice would only cost.
 func (l *Log) prepareNext() error {
-	if l.nextReady.Load() || l.mustMove.Load() || l.isFull.Load() {
+	if l.mustMove.Load() || l.isFull.Load() {
 		return nil
 	}
+	prepared := l.Policy() == Always
+	if l.nextReady.Load() {
+		if !prepared || l.nextPrepared.Load() {
+			return nil
+		}
+		l.segMu.Lock()
+		s := l.takeNextLocked()
+		l.segMu.Unlock()
+		if s != nil {
+			if err := l.unregister(s); err != nil {
+				return err
+			}
+		}
+	}
+	var s *segment
+	var err error
 	l.metaMu.Lock()
-	s, err := l.takeSpareLocked()
-	name := l.meta.spareName()
+	name := ""
+	if prepared {
+		s, err = l.takeSpareLocked()
+		name = l.meta.spareName()
+	} else {
+		s, err = l.growingSegmentLocked()
+	}
 	l.metaMu.Unlock()
 	if err != nil {
 		return err
@@ -259,6 +282,8 @@ func (l *Log) prepareNext() error {
 			_ = l.o.FS.Remove(l.path(name))
 			return err
 		}
+	} else if prepared {
+		l.warm(s.file, s.prepared)
 	}
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
@@ -268,9 +293,20 @@ func (l *Log) prepareNext() error {
 	}
 	l.segMu.Lock()
 	l.next = s
+	l.nextPrepared.Store(s.prepared > 0)
 	l.nextReady.Store(true)
 	l.segMu.Unlock()
 	return nil
+}
+
+// warm brings a file of earlier use into the page cache: a small write to a page that is not there reads it first.
+func (l *Log) warm(f File, size int64) {
+	buf := make([]byte, 256<<10)
+	for at := int64(0); at < size && !l.closed.Load(); at += int64(len(buf)) {
+		if _, err := readFull(f, buf, at); err != nil {
+			return // the write will tell
+		}
+	}
 }
 
 var zeros [blockBytes]byte
@@ -331,7 +367,7 @@ func (l *Log) recycleHistory() error {
 	}
 	for _, e := range hist {
 		if e.state == stateActive || e.state == stateClosed {
-			if spares < keepSpares {
+			if spares < keepSpares && l.Policy() == Always {
 				if err := l.recycle(e); err == nil {
 					spares++
 					continue

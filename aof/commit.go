@@ -294,11 +294,17 @@ func (l *Log) writeBatch(n int) error {
 	return nil
 }
 
-// considerCut decides on a rotation once the active segment is nearly full. The records that wait in the rings still go
-// to it, which is what the last eighth is for. The append role must be held.
+// considerCut decides on a rotation: once the active segment is nearly full (the records that wait in the rings still go
+// to it, which is what the last eighth is for), and when it grows with each write although under Always a prepared one is
+// ready. The append role must be held.
 func (l *Log) considerCut() {
 	s := l.active
-	if s.pos < s.prepared-s.prepared/8 || !l.nextReady.Load() || s.pos == 0 && s.prepared > 0 {
+	size := s.prepared
+	if size == 0 {
+		size = l.o.SegmentBytes
+	}
+	upgrade := s.prepared == 0 && l.nextPrepared.Load() && l.Policy() == Always
+	if s.pos < size-size/8 && !upgrade || !l.nextReady.Load() {
 		return
 	}
 	l.cutMu.Lock()

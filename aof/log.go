@@ -27,13 +27,14 @@ type Log struct {
 	arena []byte
 	hints []atomic.Uint32 // shard that published the record at an offset; a hint, verified by the record itself
 
-	appendRole role
-	syncRole   role
-	syncWanted atomic.Int64 // highest offset somebody wants synced
-	orphanSync atomic.Bool  // a caller that wants a sync found the append role taken: its holder sees to the sync
-	mustMove   atomic.Bool  // a write or sync failed: nothing is written or synced until the suffix is in a fresh segment
-	isFull     atomic.Bool  // a write found no room: only the syncer tries again
-	nextReady  atomic.Bool  // next is set
+	appendRole   role
+	syncRole     role
+	syncWanted   atomic.Int64 // highest offset somebody wants synced
+	orphanSync   atomic.Bool  // a caller that wants a sync found the append role taken: its holder sees to the sync
+	mustMove     atomic.Bool  // a write or sync failed: nothing is written or synced until the suffix is in a fresh segment
+	isFull       atomic.Bool  // a write found no room: only the syncer tries again
+	nextReady    atomic.Bool  // next is set
+	nextPrepared atomic.Bool  // and its blocks are written already
 
 	want         atomic.Bool // one Notify for anything
 	wantAppended atomic.Int64
@@ -178,6 +179,7 @@ func (l *Log) SetPolicy(p Policy) {
 		l.raiseSyncWanted(l.Reserved())
 		wake(l.syncer)
 	}
+	l.wakeKeeper()
 	l.arm()
 }
 

@@ -119,11 +119,9 @@ func (l *Log) moveLocked() error {
 	if l.active.pos == l.active.synced.pos && l.active != from[len(from)-1] {
 		l.full = append(l.full, l.active)
 	}
-	if l.next != nil {
-		l.next.synced = l.next.position
-		l.full = append(l.full, l.next)
-		l.next = nil
-		l.nextReady.Store(false)
+	if next := l.takeNextLocked(); next != nil {
+		next.synced = next.position
+		l.full = append(l.full, next)
 	}
 	l.dirty = l.dirty[:0]
 	l.active = s

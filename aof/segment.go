@@ -74,9 +74,12 @@ func newEpoch() uint32 {
 func (l *Log) openActive(off int64) error {
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
-	s, err := l.takeSpareLocked()
-	if err != nil {
-		return err
+	var s *segment
+	var err error
+	if l.Policy() == Always {
+		if s, err = l.takeSpareLocked(); err != nil {
+			return err
+		}
 	}
 	if s == nil {
 		if s, err = l.growingSegmentLocked(); err != nil {
@@ -199,23 +202,19 @@ func (l *Log) registerAs(s *segment, epoch uint32) error {
 // rotate changes over to the next segment at the cut, which the drainer has reached. The append role must be held.
 func (l *Log) rotate() error {
 	old := l.active
-	if old.pos == 0 && (old.prepared > 0 || !l.nextReady.Load()) {
+	if old.pos == 0 && (old.prepared > 0 || !l.nextPrepared.Load()) {
 		l.cut.Store(noCut) // nothing before the cut is in this segment: it serves as the next
 		return nil
 	}
 	l.segMu.Lock()
-	s := l.next
-	l.next = nil
-	l.nextReady.Store(false)
+	s := l.takeNextLocked()
 	l.segMu.Unlock()
 	if s == nil {
 		// Nothing is prepared: the system is short of time or of room. One that is being registered just now must be waited
 		// for: the manifest names segments in the order of their use.
 		l.metaMu.Lock()
 		l.segMu.Lock()
-		s = l.next
-		l.next = nil
-		l.nextReady.Store(false)
+		s = l.takeNextLocked()
 		l.segMu.Unlock()
 		var err error
 		if s == nil {
@@ -241,6 +240,15 @@ func (l *Log) rotate() error {
 	l.cut.Store(noCut)
 	l.wakeKeeper()
 	return nil
+}
+
+// takeNextLocked gives the segment that is prepared, or nil. segMu must be held.
+func (l *Log) takeNextLocked() *segment {
+	s := l.next
+	l.next = nil
+	l.nextReady.Store(false)
+	l.nextPrepared.Store(false)
+	return s
 }
 
 // sealForClose trims every segment to its true length and leaves a directory that stock Redis loads. Both roles are held
