@@ -41,20 +41,19 @@ func describeMachine(b *bench) machine {
 	return m
 }
 
-// allowManyFiles raises the limit of open files, which ten thousand connections need.
-func allowManyFiles() error {
-	const want = 30000
+// allowFiles raises the limit of open files, for this process and the servers it starts, to at least n.
+func allowFiles(n uint64) error {
 	var lim syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
 		return err
 	}
-	if lim.Cur >= want {
+	if lim.Cur >= n {
 		return nil
 	}
-	lim.Cur = want
-	lim.Max = max(lim.Max, want) // root may raise it
+	lim.Cur = n
+	lim.Max = max(lim.Max, n) // root may raise it
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
-		return fmt.Errorf("raise the limit of open files to %d: %w; run as root or raise ulimit -n", want, err)
+		return fmt.Errorf("raise the limit of open files to %d: %w; raise ulimit -Hn", n, err)
 	}
 	return nil
 }

@@ -107,9 +107,6 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
-	if err := allowManyFiles(); err != nil {
-		return err
-	}
 	rep.Machine = describeMachine(b)
 	for _, g := range groups() {
 		if names != nil && !slices.Contains(names, g.name) {

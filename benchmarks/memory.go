@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 
 	"tidemark/cmd/servertest"
 )
@@ -59,7 +60,11 @@ func measureIdle(b *bench) ([]result, error) {
 
 // measureConnections: what an idle connection costs, and whether a thousand active ones are served beside ten thousand.
 func measureConnections(b *bench) ([]result, error) {
-	s, err := b.start(b.tidemark, bothCPUs, nil, "--appendonly", "no", "--maxclients", "20000")
+	const idle = 10_000
+	if err := allowFiles(idle + 2000); err != nil {
+		return nil, err
+	}
+	s, err := b.start(b.tidemark, bothCPUs, nil, "--appendonly", "no", "--maxclients", strconv.Itoa(idle+1500))
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +73,6 @@ func measureConnections(b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	const idle = 10_000
 	conns, err := connect(s, idle)
 	defer closeAll(conns)
 	if err != nil {

@@ -19,7 +19,7 @@ func measureStrings(b *bench) ([]result, error) {
 	for _, depth := range []struct {
 		p, ops int
 		limit  float64
-	}{{1, 100_000, 0.87}, {16, 1_000_000, 0.6}, {64, 2_000_000, 0.45}} {
+	}{{1, 200_000, 0.87}, {16, 1_000_000, 0.6}, {64, 2_000_000, 0.45}} {
 		for _, t := range []string{"set", "get"} {
 			workloads = append(workloads, workload{fmt.Sprintf("%s P%d", t, depth.p), depth.ops,
 				[]string{"-t", t, "-d", "64", "-r", "100000", "-c", "50", "-P", fmt.Sprint(depth.p)}})
