@@ -160,7 +160,11 @@ func (s *Server) Commit() {
 // Watermark is what gates wait for.
 func (s *Server) Watermark() int64 {
 	if log := s.store.Log(); log != nil {
-		return log.Synced()
+		if log.Policy() == aof.Always {
+			return log.Synced()
+		}
+		// In the page cache: a process that dies loses nothing that it acknowledged or showed.
+		return log.Appended()
 	}
 	if log := s.closing.Load(); log != nil {
 		return log.Synced()
@@ -189,13 +193,20 @@ func (s *Server) Woken(l *netio.Loop) {
 	ls.releaseParked()
 	ls.waiters.check()
 	log := s.store.Log()
-	if log == nil || !log.Pending(aof.GoalSync) || log.Policy() != aof.Always && ls.waiters.len() == 0 {
+	if log == nil {
+		return
+	}
+	goal := aof.GoalAppend
+	if log.Policy() == aof.Always || ls.waiters.len() > 0 {
+		goal = aof.GoalSync
+	}
+	if !log.Pending(goal) {
 		return
 	}
 	// Not there yet, or there is more by now. A notification is given once: ask for the next before looking again.
 	ls.interest.Store(true)
 	log.WantNotify()
-	if !log.Pending(aof.GoalSync) {
+	if !log.Pending(goal) {
 		l.Wake()
 	}
 }

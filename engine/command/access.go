@@ -171,7 +171,7 @@ func (c *Ctx) sawSlot(k *Key) {
 }
 
 func (c *Ctx) saw(off int64) {
-	if off > c.synced && off > c.Gate {
+	if off > c.safe && off > c.Gate {
 		c.Gate = off
 	}
 }

@@ -29,8 +29,8 @@ type Ctx struct {
 	NoTouch bool // CLIENT NO-TOUCH
 	Replay  bool // effects from the log: nothing is logged, nothing expires by the clock
 
-	// Gate is the log offset the replies written so far must wait for under appendfsync always; the caller takes and
-	// clears it. 0: none.
+	// Gate is the log offset the replies written so far must wait for: until it is synced under appendfsync always, until it is
+	// appended otherwise. The caller takes and clears it. 0: none.
 	Gate int64
 	// Wrote is the log offset of the end of the last effect; the caller takes and clears it, and sees to it that the log is
 	// committed. 0: none.
@@ -38,7 +38,7 @@ type Ctx struct {
 
 	log       *aof.Log
 	gating    bool
-	synced    int64
+	safe      int64 // what is synced, or appended: replies that show no more wait for nothing
 	locked    [maxShards / 64]uint64
 	home      int  // the lowest locked shard, whose ring takes the effects
 	block     bool // within Atomically
@@ -266,9 +266,13 @@ func (c *Ctx) snapshotLog() {
 	if c.Replay {
 		return
 	}
-	if c.log = c.Store.log.Load(); c.log != nil && c.Store.gating.Load() {
+	if c.log = c.Store.log.Load(); c.log != nil {
 		c.gating = true
-		c.synced = c.log.Synced()
+		if c.Store.gating.Load() {
+			c.safe = c.log.Synced()
+		} else {
+			c.safe = c.log.Appended()
+		}
 	}
 }
 

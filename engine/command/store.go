@@ -37,7 +37,7 @@ type Store struct {
 	NextExpiry atomic.Int64
 
 	log    atomic.Pointer[aof.Log]
-	gating atomic.Bool
+	gating atomic.Bool // replies wait for Synced rather than Appended
 	rules  []shardRules
 }
 
@@ -107,8 +107,8 @@ func (st *Store) Log() *aof.Log { return st.log.Load() }
 // SetLog switches logging on, or with nil off. All shards must be locked: a write sees one or the other.
 func (st *Store) SetLog(l *aof.Log) { st.log.Store(l) }
 
-// SetGating says whether replies wait for Synced (appendfsync always). Offsets of writes are kept either way, so that
-// it may be switched on at any time.
+// SetGating says whether replies wait for Synced (appendfsync always), or only for Appended. Offsets of writes are kept
+// either way, so that it may be switched on at any time.
 func (st *Store) SetGating(on bool) { st.gating.Store(on) }
 
 // Gating reports whether replies wait for Synced.
