@@ -69,10 +69,11 @@ type Conn struct {
 	part    *resp.Partial
 
 	// output; see output.go
-	dirty    bool // in loop.dirty
-	wantOut  bool // the socket was full: wait for EPOLLOUT
-	gated    bool // in loop.gated
-	off      int  // bytes of the front buffer already sent
+	dirty    bool   // in loop.dirty
+	wantOut  bool   // the socket was full: wait for EPOLLOUT
+	gated    bool   // in loop.gated
+	round    uint32 // when the last gate opened; see gather.go
+	off      int    // bytes of the front buffer already sent
 	sent     int64
 	wbase    int64 // position of W.B[0] in the stream of all output
 	chunks   [][]byte

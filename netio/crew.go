@@ -90,6 +90,7 @@ func (k *crew) spawn(f func()) {
 	go func() {
 		defer k.wg.Done()
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		setTimerSlack()
 		f()
 	}()
 }
@@ -210,6 +211,7 @@ func (k *crew) watch(w *worker) *Loop {
 			if l.guard.CompareAndSwap(g, g+1) {
 				k.s.stats.takeovers.Add(1)
 				l.blocked += age
+				l.gather.took(age)
 				k.appoint()
 				return l
 			}
@@ -259,7 +261,9 @@ func (k *crew) commit(l *Loop) bool {
 	}
 	k.tell(l)
 	// Waiting for the disk is no reason to start another loop.
-	l.blocked += nanotime() - began
+	took := nanotime() - began
+	l.blocked += took
+	l.gather.took(took)
 	return true
 }
 
@@ -295,6 +299,8 @@ func (k *crew) handoff() {
 }
 
 func (k *crew) commitLoop() {
+	var g gather
+	var ended int64
 	for {
 		for k.want.Load() == 0 {
 			if k.stop.Load() {
@@ -302,8 +308,14 @@ func (k *crew) commitLoop() {
 			}
 			k.committer.sleep(0)
 		}
+		// Those served by the commit before are about to ask again.
+		k.waitForMore(&g, ended)
 		k.want.Store(1)
+		start := nanotime()
 		k.s.handler.Commit()
+		ended = nanotime()
+		g.took(ended - start)
+		g.released = k.gated()
 		k.want.CompareAndSwap(1, 0)
 		k.tell(nil)
 	}

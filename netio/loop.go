@@ -68,6 +68,7 @@ type Loop struct {
 	gated     []*Conn // have output that waits for a gate
 	gatedNew  bool
 	lastMark  int64
+	gather    gather
 	timers    []*Timer
 	postsNow  []func(*Loop)
 	bufs      [][]byte
@@ -170,9 +171,7 @@ func (l *Loop) run() (lost bool) {
 		l.parser.MaxBulk = l.limits.MaxBulkBytes
 		// Those left over from the turn before come first.
 		l.runReady()
-		for i := range l.events[:n] {
-			l.dispatch(&l.events[i])
-		}
+		l.dispatchAll(n)
 		l.runSignals()
 		if len(l.timers) > 0 {
 			l.fireTimers(l.mono)
@@ -185,6 +184,9 @@ func (l *Loop) run() (lost bool) {
 		}
 		mode := l.srv.handler.EndTurn(l)
 		l.flushDirty()
+		if mode == CommitInline && l.gather.worthwhile(len(l.gated)) {
+			mode = l.waitForMore()
+		}
 		l.account()
 		switch mode {
 		case CommitInline:
@@ -255,6 +257,12 @@ func least(a, b int64) int64 {
 		return b
 	}
 	return a
+}
+
+func (l *Loop) dispatchAll(n int) {
+	for i := range l.events[:n] {
+		l.dispatch(&l.events[i])
+	}
 }
 
 func (l *Loop) dispatch(ev *event) {

@@ -736,17 +736,19 @@ func TestTimers(t *testing.T) {
 	got := make(chan int, 10)
 	s.Loops()[0].Post(func(l *Loop) {
 		var stopped *Timer
-		l.After(3*time.Millisecond, func() { got <- 3 })
+		l.After(3*time.Millisecond, func() {
+			got <- 2
+			l.After(time.Millisecond, func() { got <- 3 })
+		})
 		l.After(time.Millisecond, func() {
 			got <- 1
 			stopped.Stop()
-			l.After(time.Millisecond, func() { got <- 2 })
 		})
 		stopped = l.After(2500*time.Microsecond, func() { got <- 99 })
 		for range 100 {
 			l.After(time.Hour, func() { got <- 98 }).Stop()
 		}
-		l.After(8*time.Millisecond, func() { got <- 4 })
+		l.After(time.Second/2, func() { got <- 4 })
 		if len(l.timers) != 4 {
 			t.Errorf("%d timers", len(l.timers))
 		}

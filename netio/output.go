@@ -85,6 +85,9 @@ func (l *Loop) flushDirty() {
 			limit = c.open(w)
 			if len(c.gates) > 0 && !c.gated {
 				c.gated, l.gatedNew = true, true
+				if c.round == l.gather.round {
+					l.gather.returned++
+				}
 				l.gated = append(l.gated, c)
 			}
 		}
@@ -106,6 +109,7 @@ func (l *Loop) flushGated() {
 		return
 	}
 	l.lastMark, l.gatedNew = w, false
+	l.gather.newRound()
 	kept := l.gated[:0]
 	for _, c := range l.gated {
 		if c.stop&stopDead != 0 {
@@ -121,6 +125,8 @@ func (l *Loop) flushGated() {
 			kept = append(kept, c)
 		} else {
 			c.gated = false
+			c.round = l.gather.round
+			l.gather.released++
 		}
 		l.write(c, limit)
 	}

@@ -35,6 +35,8 @@ type handler struct {
 	file    *os.File // written and synced by every commit; may be nil
 	page    []byte
 	work    time.Duration
+
+	commits, commitNanos atomic.Int64
 }
 
 func (h *handler) Accept(c *netio.Conn) string { return "" }
@@ -51,6 +53,7 @@ func (h *handler) EndTurn(l *netio.Loop) netio.CommitMode {
 func (h *handler) Commit() {
 	for h.written.Load() != h.synced.Load() && h.role.TryLock() {
 		w := h.written.Load()
+		start := time.Now()
 		if h.file != nil {
 			// As a log does with a prepared segment: overwrite, no metadata.
 			if _, err := h.file.WriteAt(h.page, w%1024*4096); err != nil {
@@ -61,8 +64,11 @@ func (h *handler) Commit() {
 			}
 		}
 		if h.delay > 0 {
-			time.Sleep(h.delay)
+			ts := syscall.NsecToTimespec(int64(h.delay))
+			syscall.Nanosleep(&ts, nil)
 		}
+		h.commits.Add(1)
+		h.commitNanos.Add(int64(time.Since(start)))
 		h.synced.Store(w)
 		h.role.Unlock()
 	}
@@ -151,4 +157,7 @@ func main() {
 	<-ch
 	s.Shutdown(100 * time.Millisecond)
 	log.Printf("%+v", s.Stats())
+	if n := h.commits.Load(); n > 0 {
+		log.Printf("%d commits of %.1f writes, %v each", n, float64(h.written.Load())/float64(n), time.Duration(h.commitNanos.Load()/n))
+	}
 }
