@@ -63,10 +63,9 @@ const (
 	defaultRefBytes     = 256 << 20
 
 	// defaultMappedBytes: nothing goes through a mapping. A store needs its page made writable first, which each fdatasync
-	// undoes, and doing that in a system call (MADV_POPULATE_WRITE) costs what the pwrite costs. Measured on ext4 over virtio,
-	// one record and one sync, CPU per commit at 128 B, 1, 4, 16 KiB: pwrite 38, 40, 45, 46 µs; mapping 48, 50, 61, 59 µs; p50
-	// over a bare pwrite and fdatasync at 128 B, 64 KiB, 1 MiB: pwrite 1.01, 1.03, 1.17; mapping 1.04, 1.23, 1.63
-	// (BenchmarkCommitSync).
+	// undoes, and doing that in a system call (MADV_POPULATE_WRITE) costs more than the pwrite it replaces. Measured on ext4
+	// over virtio, one record and one sync, medians of 5 runs of 1,000 at 128 B, 1, 4, 16 KiB: pwrite 41, 45, 48, 57 µs of CPU
+	// and a p50 of 128, 139, 136, 142 µs; mapping 49, 54, 56, 70 µs and 136, 141, 142, 156 µs. BenchmarkCommitSync repeats it.
 	defaultMappedBytes = 0
 
 	blockBytes = 4096
