@@ -16,6 +16,17 @@ func (s *Shard) Find(db int, h uint64, key []byte) Ref {
 	return 0
 }
 
+// Warm brings the bucket of a hash into the processor's cache. A caller with many keys to look up (loading, multi-key
+// commands) warms some before it looks the first up: their cache misses then overlap. It returns a number of no meaning.
+func (s *Shard) Warm(db int, h uint64) uint64 {
+	t := s.tables[db]
+	if t == nil || t.n == 0 {
+		return 0
+	}
+	g := t.at(h)
+	return *(*uint64)(t.bucketPtr(g, home(g, h)))
+}
+
 func (s *Shard) entry(r Ref) entry { return entry{s.Ptr(r)} }
 
 // Key is a view of the entry's key, valid until the next mutating call on the shard. Not to be written to.

@@ -49,6 +49,7 @@ type shardSnap struct {
 
 	queue   []*ghost             // not yet encoded
 	waiting atomic.Int32         // its length
+	warmth  uint64               // the sum of what was read only to warm the cache
 	ghosts  map[arena.Ref]*ghost // by the block of the value they hold
 }
 
@@ -289,6 +290,7 @@ func (ss *shardSnap) walk(s *Shard, dst []byte, enc Encoder) []byte {
 		}
 		g, b := t.locate(ts.pos)
 		from, to := g.bounds(ts.pos, b)
+		ss.warmth += t.warm(g, b)
 		t.homed(g, b, func(r Ref) {
 			e := s.entry(r)
 			if from < ts.pos && position(s.ks.hash.hash(e.keyBytes())) < ts.pos {

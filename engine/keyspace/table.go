@@ -462,6 +462,17 @@ func (t *table) homed(g segment, b uint, f func(r Ref)) {
 	}
 }
 
+// warm reads the first word of every entry in a bucket, so that the cache misses of looking at them one by one overlap.
+func (t *table) warm(g segment, b uint) (sum uint64) {
+	p := t.bucketPtr(g, b)
+	for i := range slotsIn {
+		if r := Ref(*u64(p, 8+i*8) & refMask); r != 0 {
+			sum += *(*uint64)(t.Ptr(r))
+		}
+	}
+	return sum
+}
+
 // random returns an entry, each with the same probability: it draws from a grid in which every slot of every segment
 // is one cell, until it meets an occupied one.
 func (t *table) random(rnd func() uint64) Ref {

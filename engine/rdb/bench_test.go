@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"tidemark/engine/keyspace"
@@ -106,6 +107,57 @@ func BenchmarkDecode(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchKeys, "ns/key")
 		})
+	}
+}
+
+func BenchmarkEach(b *testing.B) {
+	for _, kind := range []string{"random", "text"} {
+		ks := benchFill(b, kind)
+		ks.LockAll()
+		sn := Begin(ks, &Encoder{Compress: true})
+		ks.UnlockAll()
+		var file bytes.Buffer
+		if _, err := Save(&file, ks, sn, SaveOptions{Checksum: true}); err != nil {
+			b.Fatal(err)
+		}
+		sn.Close()
+		for _, warm := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s warm=%v", kind, warm), func(b *testing.B) {
+				b.SetBytes(int64(file.Len()))
+				for b.Loop() {
+					to := keyspace.New(keyspace.Options{Shards: 64, Databases: 16})
+					var hash [batchItems]uint64
+					err := NewDecoder(bytes.NewReader(file.Bytes())).Each(func(items []Item) error {
+						var sink uint64
+						for i := range items {
+							hash[i] = to.Hash(items[i].Key)
+							if warm {
+								sink += to.Shard(to.ShardIndex(hash[i])).Warm(items[i].DB, hash[i])
+							}
+						}
+						runtime.KeepAlive(sink)
+						for i := range items {
+							it := &items[i]
+							if it.Kind != KindEntry {
+								continue
+							}
+							h := hash[i]
+							s := to.Shard(to.ShardIndex(h))
+							s.PutString(it.DB, h, s.Find(it.DB, h, it.Key), it.Key, it.Value, keyspace.Raw, it.ExpireAt, 0)
+						}
+						return nil
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+					if to.Shard(0).Len(0) == 0 {
+						b.Fatal("nothing loaded")
+					}
+					to.Close()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchKeys, "ns/key")
+			})
+		}
 	}
 }
 

@@ -195,6 +195,38 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+// TestEach: batches give what Next gives, large values included, and end with the first error of file or callback.
+func TestEach(t *testing.T) {
+	ks := keyspace.New(keyspace.Options{Shards: 4, Databases: 5})
+	defer ks.Close()
+	want := fill(t, ks, 3000)
+	file := save(t, ks, &Encoder{Compress: true}, SaveOptions{Aux: []Aux{{"a", "b"}}, Checksum: true})
+	got := map[kv]bool{}
+	gather := func(items []Item) error {
+		for _, it := range items {
+			if it.Kind == KindEntry {
+				got[kv{it.DB, string(it.Key), string(it.Value), it.ExpireAt}] = true
+			}
+		}
+		return nil
+	}
+	d := NewDecoder(iotest.HalfReader(bytes.NewReader(file)))
+	if err := d.Each(gather); err != nil || d.Offset() != int64(len(file)) {
+		t.Fatalf("%v after %d of %d bytes", err, d.Offset(), len(file))
+	}
+	compare(t, got, want)
+	clear(got)
+	var fe *FormatError
+	if err := NewDecoder(bytes.NewReader(file[:len(file)-9])).Each(gather); !errors.As(err, &fe) {
+		t.Errorf("a file cut short: %v", err)
+	}
+	compare(t, got, want) // everything before the damage was delivered
+	boom, calls := errors.New("boom"), 0
+	if err := NewDecoder(bytes.NewReader(file)).Each(func([]Item) error { calls++; return boom }); err != boom || calls != 1 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+}
+
 // TestCutShort: every prefix of a file is an error that says so, never a success.
 func TestCutShort(t *testing.T) {
 	ks := keyspace.New(keyspace.Options{Shards: 1, Databases: 2})
