@@ -20,8 +20,11 @@ const (
 	minGather  = 4         // that many must be missing
 	maxLoopNap = 500_000   // longest wait of a loop, ns
 	maxNap     = 2_000_000 // and of the committer, on very slow disks
-	minAvg     = 200_000   // quicker disks are not waited for: there it costs more than it brings
-	maxPenalty = 256       // most commits between two tries
+	// Quicker disks are not waited for: there it costs more than it brings. The
+	// committer is woken through a futex and wakes the loop in turn, so its bound is higher.
+	minAvgLoop      = 200_000
+	minAvgCommitter = 600_000
+	maxPenalty      = 256 // most commits between two tries
 )
 
 // gather decides when to wait. It belongs to a loop, or to the committer.
@@ -51,10 +54,11 @@ func (g *gather) missing() int { return g.released - g.returned }
 // worthwhile: with now connections waiting for the commit, so many are missing
 // that waiting for them is worth it.
 func (g *gather) worthwhile(now int) bool {
-	return g.missing() >= minGather && 4*g.missing() >= now && g.patient()
+	return g.missing() >= minGather && 4*g.missing() >= now && g.patient(minAvgLoop)
 }
 
-func (g *gather) patient() bool {
+// patient: the disk's average is at least minAvg, and no vain wait was too recent.
+func (g *gather) patient(minAvg int64) bool {
 	if g.pause > 0 {
 		g.pause--
 		return false
@@ -94,12 +98,16 @@ func (l *Loop) waitForMore() CommitMode {
 // waitForMore is the committer's: ended is when the commit before returned.
 func (k *crew) waitForMore(g *gather, ended int64) {
 	until := ended + max(g.nap(), min(g.avg/4, maxNap))
-	if nanotime() >= until || !g.patient() {
+	if nanotime() >= until || !g.patient(minAvgCommitter) {
 		return
 	}
-	// In steps, as a short wait is often enough.
-	for step := (until - ended) / 4; nanotime() < until && 10*k.gated() < 9*g.released; {
+	// In steps, as a short wait is often enough. The first one comes before the
+	// first look: the loops have yet to flush what has just been committed.
+	for step := (until - ended) / 4; ; {
 		napFor(step)
+		if nanotime() >= until || 10*k.gated() >= 9*g.released {
+			break
+		}
 	}
 	g.judge(4*k.gated() >= 3*g.released)
 }
