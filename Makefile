@@ -54,9 +54,10 @@ DIFF_OPS ?= 2000000
 differential:
 	TIDEMARK_DIFF_OPS=$(DIFF_OPS) $(GO) test -count=1 -timeout 3h -v ./cmd/servertest/differential
 
-# Everything that takes long, over and over until it fails.
+# Everything that takes long, SOAK_ROUNDS times or until it fails.
+SOAK_ROUNDS ?= 10
 soak:
-	while $(MAKE) crash CRASHES=200 && $(MAKE) differential DIFF_OPS=500000; do :; done
+	@set -e; for i in $$(seq $(SOAK_ROUNDS)); do $(MAKE) crash CRASHES=200; $(MAKE) differential DIFF_OPS=500000; done
 
 # Simulated power losses: any subset of the sectors not yet synced persists.
 POWERLOSSES ?= 100000
