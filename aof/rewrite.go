@@ -182,9 +182,7 @@ func (r *Rewrite) switchTo() error {
 	if was.base != nil {
 		hist = append(hist, was.base)
 	}
-	for _, e := range was.old {
-		hist = append(hist, e)
-	}
+	hist = append(hist, was.old...)
 	var replaced []*fileEntry
 	l.segMu.Lock() // for start
 	for _, e := range was.incr {

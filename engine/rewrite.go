@@ -79,7 +79,6 @@ type snapshotJob struct {
 
 	chunks  chan []byte
 	failed  atomic.Bool // the writer gave up
-	err     error       // why; the writer's until finished
 	stalled atomic.Bool // the walk waits for the writer
 }
 

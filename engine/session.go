@@ -2,7 +2,6 @@ package engine
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"tidemark/engine/command"
 	"tidemark/netio"
@@ -28,7 +27,6 @@ type session struct {
 	watcher   command.Watcher
 	lastWrite int64 // log offset of the end of this connection's last write: what WAITAOF waits for
 	blocked   *waiter
-	pausedIn  bool // parked by CLIENT PAUSE or a full ring; in loop.parked
 
 	lastCmd *command.Descriptor
 	pub     published
@@ -90,7 +88,6 @@ func (ss *session) publish() {
 type clients struct {
 	mu   sync.Mutex
 	byID map[int64]*session
-	max  atomic.Int64 // most at once so far
 }
 
 func (r *clients) add(ss *session) {
@@ -130,10 +127,4 @@ func (r *clients) get(id int64) *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.byID[id]
-}
-
-func (r *clients) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.byID)
 }

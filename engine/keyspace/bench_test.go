@@ -35,6 +35,7 @@ func BenchmarkLock(b *testing.B) {
 	s := ks.Shard(0)
 	for b.Loop() {
 		s.Lock()
+		_ = s.Index()
 		s.Unlock()
 	}
 }
