@@ -49,6 +49,7 @@ func (l *Log) runSyncer() {
 type clock struct {
 	due       time.Time // of the next tick; zero: no clock runs
 	idleSince int64     // Appended at the last tick, or -1
+	synced    int64     // Synced at the last tick
 }
 
 // syncerStep does what is to be done at t and returns how long until the next step; 0: until woken.
@@ -59,10 +60,13 @@ func (l *Log) syncerStep(t time.Time) (wait time.Duration) {
 	if l.isFull.Load() {
 		l.retryFull()
 	}
-	if l.syncWanted.Load() > l.synced.Load() {
-		l.Commit(GoalSync)
-	} else if l.Pending(GoalAppend) {
-		l.Commit(GoalAppend)
+	if l.handed.Load() && l.handed.Swap(false) {
+		// Only then: whoever is just committing would otherwise find a role taken.
+		if l.syncWanted.Load() > l.synced.Load() {
+			l.Commit(GoalSync)
+		} else if l.Pending(GoalAppend) {
+			l.Commit(GoalAppend)
+		}
 	}
 	c := &l.clock
 	if l.armed.Load() && c.due.IsZero() {
@@ -94,32 +98,35 @@ func (l *Log) tick() (idle bool) {
 	if l.mustMove.Load() || l.isFull.Load() {
 		return false
 	}
-	if l.Pending(GoalAppend) {
+	a, y := l.appended.Load(), l.synced.Load()
+	stuck := a == l.clock.idleSince && y == l.clock.synced // for a whole tick: whoever should have committed did not
+	l.clock.idleSince, l.clock.synced = a, y
+	if stuck && l.Pending(GoalAppend) {
 		l.Commit(GoalAppend)
+		return false
 	}
 	switch l.Policy() {
 	case No:
 		return !l.Pending(GoalAppend)
 	case EverySec:
-		if a := l.appended.Load(); a > l.synced.Load() {
+		if a > y {
 			t := time.Now()
 			l.raiseSyncWanted(a)
 			l.commitSync()
 			if time.Since(t) > syncEvery {
 				l.stats.delayedFsync.Add(1)
 			}
-			l.clock.idleSince = -1
 			return false
 		}
 	case Always:
 		if l.Pending(GoalSync) {
-			l.Commit(GoalSync) // whoever should have is late
+			if stuck {
+				l.Commit(GoalSync)
+			}
 			return false
 		}
 	}
-	a := l.appended.Load()
-	if a != l.clock.idleSince {
-		l.clock.idleSince = a
+	if !stuck {
 		return false
 	}
 	l.closingBatch()
@@ -166,6 +173,7 @@ func (l *Log) retryFull() {
 		err := l.drainAll()
 		if l.appendRole.leave() {
 			if err == nil && !l.isFull.Load() {
+				l.handed.Store(true) // whoever wanted a sync was refused it
 				l.setHealthy("aof: there is room on the disk again, writes are accepted")
 				l.wakeKeeper()
 			}

@@ -65,7 +65,7 @@ func (l *Log) commitAppend() bool {
 		}
 		if round == appendRounds {
 			l.appendRole.state.Store(roleIdle)
-			wake(l.syncer)
+			l.handOver()
 			break
 		}
 	}
@@ -89,7 +89,7 @@ func (l *Log) commitSync() {
 		}
 		if round == syncRounds {
 			l.syncRole.state.Store(roleIdle)
-			wake(l.syncer)
+			l.handOver()
 			return
 		}
 		if l.Pending(GoalAppend) {

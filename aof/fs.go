@@ -18,6 +18,12 @@ type FS interface {
 	SyncDir(dir string) error
 }
 
+// DirLocker is an optional part of FS: it keeps two processes from writing to one directory.
+type DirLocker interface {
+	// LockDir takes the directory for this process, or returns ErrInUse at once. The lock ends with unlock or with the process.
+	LockDir(dir string) (unlock func() error, err error)
+}
+
 // File is an open file. Calls may come from several goroutines.
 type File interface {
 	// ReadAt is io.ReaderAt's.

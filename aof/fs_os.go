@@ -2,6 +2,7 @@ package aof
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -56,6 +57,28 @@ func (OSFS) SyncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// LockDir implements DirLocker with flock on the directory itself, which leaves no file behind.
+func (OSFS) LockDir(dir string) (unlock func() error, err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == unix.EINTR:
+		case err == nil:
+			return d.Close, nil
+		case errors.Is(err, unix.EWOULDBLOCK):
+			d.Close()
+			return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+		default: // a file system without locks
+			d.Close()
+			return func() error { return nil }, nil
+		}
+	}
 }
 
 // osFile keeps the descriptor beside the os.File: the poller's reference counting is not wanted on the commit path.

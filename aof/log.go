@@ -56,8 +56,10 @@ type Log struct {
 
 	syncer chan struct{} // wakes the syncer goroutine
 	keeper chan struct{} // wakes the keeper goroutine
+	handed atomic.Bool   // a role was given up with a wish unserved: the syncer commits
 	armed  atomic.Bool   // the syncer's clock runs
 	clock  clock         // the syncer's own
+	unlock func() error  // gives the directory back
 	quit   chan struct{}
 	wg     sync.WaitGroup
 
@@ -94,6 +96,19 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 	l.cut.Store(noCut)
 	l.wantAppended.Store(neverWanted)
 	l.wantSynced.Store(neverWanted)
+	if err := o.FS.MkdirAll(o.Dir); err != nil {
+		return nil, nil, fmt.Errorf("aof: cannot create %s: %w", o.Dir, err)
+	}
+	var err error
+	if l.unlock, err = lockDir(o.FS, o.Dir); err != nil {
+		return nil, nil, err
+	}
+	opened := false
+	defer func() {
+		if !opened {
+			_ = l.unlock() // the reason why it did not open matters more
+		}
+	}()
 	rec, err := l.recover(r)
 	if err != nil {
 		return nil, nil, err
@@ -114,6 +129,7 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 		freeOffHeap(arena)
 		return nil, nil, err
 	}
+	opened = true
 	if !o.manual {
 		l.wg.Add(2)
 		go l.runSyncer()
@@ -143,9 +159,20 @@ func (l *Log) Close() error {
 	if e := l.sealForClose(); e != nil && err == nil {
 		err = e
 	}
+	if e := l.unlock(); e != nil && err == nil {
+		err = e
+	}
 	l.notifyAll()
 	freeOffHeap(l.arena)
 	return err
+}
+
+// lockDir takes the directory if the file system can.
+func lockDir(fsys FS, dir string) (unlock func() error, err error) {
+	if lk, ok := fsys.(DirLocker); ok {
+		return lk.LockDir(dir)
+	}
+	return func() error { return nil }, nil
 }
 
 // Reserved is the offset handed out to writers so far.
@@ -177,7 +204,7 @@ func (l *Log) SetPolicy(p Policy) {
 	l.policy.Store(uint32(p))
 	if p == Always {
 		l.raiseSyncWanted(l.Reserved())
-		wake(l.syncer)
+		l.handOver()
 	}
 	l.wakeKeeper()
 	l.arm()
@@ -257,6 +284,12 @@ func wake(c chan struct{}) {
 }
 
 func (l *Log) wakeKeeper() { wake(l.keeper) }
+
+// handOver has the syncer commit.
+func (l *Log) handOver() {
+	l.handed.Store(true)
+	wake(l.syncer)
+}
 
 // now is the time stamped into headers.
 func now() int64 { return time.Now().UnixMilli() }

@@ -2,6 +2,7 @@ package aof
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -174,6 +175,24 @@ func TestManyWriters(t *testing.T) {
 			last += at
 		}
 	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDirectoryInUse(t *testing.T) {
+	o := Options{Dir: t.TempDir()}
+	l, _, _ := openT(t, o)
+	if _, _, err := Open(o, &tape{}); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), o.Dir) {
+		t.Fatal(err)
+	}
+	if _, err := Repair(nil, o.Dir, ""); !errors.Is(err, ErrInUse) {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, _, _ = openT(t, o)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

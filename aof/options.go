@@ -123,6 +123,8 @@ var (
 	ErrFull = errors.New("aof: no room on disk")
 	// ErrFailed: an fdatasync or write failed and the data could not be saved elsewhere.
 	ErrFailed = errors.New("aof: disk failed")
+	// ErrInUse: another process has the directory open, or this one twice.
+	ErrInUse = errors.New("aof: the directory is in use by another server")
 	// ErrClosed: the log was closed.
 	ErrClosed = errors.New("aof: closed")
 )

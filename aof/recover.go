@@ -56,9 +56,6 @@ func join(dir, name string) string { return filepath.Join(dir, name) }
 // recover brings l.meta and r to what the directory holds.
 func (l *Log) recover(r Replayer) (*Recovery, error) {
 	o := &l.o
-	if err := o.FS.MkdirAll(o.Dir); err != nil {
-		return nil, fmt.Errorf("aof: cannot create %s: %w", o.Dir, err)
-	}
 	ld := &loader{fs: o.FS, dir: o.Dir, name: o.Name, o: o, r: r, meta: &l.meta, rec: &Recovery{}}
 	if err := ld.readMeta(); err != nil {
 		return nil, err

@@ -81,6 +81,18 @@ const backupPrefix = "tidemark-cut-"
 // follows, and trims torn and unused tails. Everything of value that it cuts is kept beside in files whose names begin with
 // tidemark-cut-.
 func Repair(fsys FS, dir, name string) (cuts []Cut, err error) {
+	if fsys == nil {
+		fsys = OSFS{}
+	}
+	unlock, err := lockDir(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if e := unlock(); err == nil {
+			err = e
+		}
+	}()
 	for range 1000 {
 		ld := toolLoader(fsys, dir, name)
 		if err := ld.readMeta(); err != nil {
