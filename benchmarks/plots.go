@@ -4,6 +4,7 @@ import (
 	"image/color"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -26,15 +27,15 @@ func (r *report) plots(dir string) ([]string, error) {
 	}{
 		{"cpu.svg", func() (*plot.Plot, error) {
 			return r.bars([]string{"strings"}, "CPU per operation, no AOF, 50 connections", "µs",
-				[]string{"tidemark", "redis"}, func(m measure) float64 { return m.CPUMicros })
+				[]string{"tidemark", "redis"}, "", func(m measure) float64 { return m.CPUMicros })
 		}},
 		{"always.svg", func() (*plot.Plot, error) {
-			return r.bars([]string{"always"}, "SET with appendfsync always, server and load on two CPUs", "thousand operations a second",
-				[]string{"tidemark always", "redis always", "tidemark everysec"}, func(m measure) float64 { return m.OpsPerSec / 1000 })
+			return r.bars([]string{"always"}, "SET with appendfsync always, server and load on two CPUs", "throughput over redis always",
+				[]string{"tidemark always", "redis always", "tidemark everysec"}, "redis always", func(m measure) float64 { return m.OpsPerSec })
 		}},
 		{"reads.svg", func() (*plot.Plot, error) {
 			return r.bars([]string{"reads"}, "GETs of 50 connections beside 8 writers", "thousand operations a second",
-				[]string{"tidemark always, syncs 5 ms slower", "redis always, syncs 5 ms slower", "tidemark always", "tidemark everysec"},
+				[]string{"tidemark always, syncs 5 ms slower", "redis always, syncs 5 ms slower", "tidemark always", "tidemark everysec"}, "",
 				func(m measure) float64 { return m.OpsPerSec / 1000 })
 		}},
 		{"rewrite.svg", r.latencyCurve},
@@ -54,8 +55,8 @@ func (r *report) plots(dir string) ([]string, error) {
 	return names, nil
 }
 
-// bars draws one group of bars per workload, one bar per server.
-func (r *report) bars(groups []string, title, unit string, servers []string, value func(measure) float64) (*plot.Plot, error) {
+// bars draws one group of bars per workload, one bar per server; over names the server that the others are divided by, if any.
+func (r *report) bars(groups []string, title, unit string, servers []string, over string, value func(measure) float64) (*plot.Plot, error) {
 	var workloads []string
 	values := map[string]map[string]float64{}
 	for _, x := range r.Results {
@@ -83,7 +84,11 @@ func (r *report) bars(groups []string, title, unit string, servers []string, val
 	for i, s := range servers {
 		var v plotter.Values
 		for _, w := range workloads {
-			v = append(v, values[w][s])
+			x := values[w][s]
+			if over != "" && values[w][over] > 0 {
+				x /= values[w][over]
+			}
+			v = append(v, x)
 		}
 		bar, err := plotter.NewBarChart(v, width)
 		if err != nil {
@@ -101,7 +106,8 @@ func (r *report) bars(groups []string, title, unit string, servers []string, val
 		labels = append(labels, strings.ReplaceAll(w, ", ", "\n"))
 	}
 	p.NominalX(labels...)
-	p.Y.Max *= 1.25 // room for the legend
+	p.Y.Max *= 1.3 // room for the legend
+	p.X.Min, p.X.Max = -0.6, float64(len(workloads))-0.4
 	return p, nil
 }
 
@@ -141,7 +147,7 @@ func (r *report) latencyCurve() (*plot.Plot, error) {
 	p.Add(plotter.NewGrid())
 	var labels []string
 	for _, at := range percentilePoints {
-		labels = append(labels, number(at))
+		labels = append(labels, strconv.FormatFloat(at, 'f', -1, 64))
 	}
 	p.NominalX(labels...)
 	return p, nil
