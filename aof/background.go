@@ -75,13 +75,11 @@ func (l *Log) syncerStep(t time.Time) (wait time.Duration) {
 	}
 	if !c.due.IsZero() && !t.Before(c.due) {
 		c.due = t.Add(syncEvery)
+		l.armed.Store(false) // before the look: whoever appends after it arms again, and wakes this goroutine
 		if l.tick() {
 			c.due = time.Time{}
-			l.armed.Store(false)
-			if l.appended.Load() > l.synced.Load() && l.Policy() != No || l.Pending(GoalAppend) { // since the tick looked
-				l.armed.Store(true)
-				c.due = t.Add(syncEvery)
-			}
+		} else {
+			l.armed.Store(true)
 		}
 	}
 	switch {
@@ -163,6 +161,7 @@ func (l *Log) closingBatch() {
 			}
 		}
 	}
+	l.serveOrphan()
 }
 
 // retryFull tries again to write what waits in the rings.

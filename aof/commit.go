@@ -24,9 +24,7 @@ func (l *Log) Commit(g Goal) (done bool) {
 		if l.appended.Load() < target {
 			l.commitAppend()
 		}
-		if l.orphanSync.Load() && l.orphanSync.Swap(false) {
-			l.commitSync()
-		}
+		l.serveOrphan()
 		return l.appended.Load() >= target
 	}
 	if l.synced.Load() >= target {
@@ -38,7 +36,7 @@ func (l *Log) Commit(g Goal) (done bool) {
 		if !l.commitAppend() {
 			return l.synced.Load() >= target
 		}
-		l.orphanSync.Store(false)
+		// The flag stays: somebody else may have raised it meanwhile, and served for nothing it costs little.
 	}
 	l.commitSync()
 	return l.synced.Load() >= target
@@ -50,6 +48,14 @@ func (l *Log) raiseSyncWanted(off int64) {
 		if old >= off || l.syncWanted.CompareAndSwap(old, off) {
 			return
 		}
+	}
+}
+
+// serveOrphan sees to the sync of a caller that found the append role taken. Every holder of that role calls it after
+// leaving, unless it syncs anyway.
+func (l *Log) serveOrphan() {
+	if l.orphanSync.Load() && l.orphanSync.Swap(false) {
+		l.commitSync()
 	}
 }
 
@@ -137,11 +143,14 @@ func (l *Log) drainAll() error {
 	}
 	d := &l.drain
 	target := l.Reserved()
+	if waiting := target - d.off; waiting > l.stats.usedHighMark.Load() {
+		l.stats.usedHighMark.Store(waiting)
+	}
 	for {
 		l.considerCut()
 		if d.off == l.cut.Load() {
 			if err := l.rotate(); err != nil {
-				return l.writeFailed(err)
+				l.dropCut(err)
 			}
 		}
 		if d.off >= target {
@@ -312,6 +321,18 @@ func (l *Log) considerCut() {
 		l.cut.Store(l.Mark())
 	}
 	l.cutMu.Unlock()
+}
+
+// dropCut goes on in the active segment, which may well have room, when no other could be made: the rewrite that wanted
+// the cut fails. The append role must be held.
+func (l *Log) dropCut(err error) {
+	l.cutMu.Lock()
+	l.cut.Store(noCut)
+	if l.rw != nil {
+		l.rw.failed = true
+	}
+	l.cutMu.Unlock()
+	l.logf('#', "aof: cannot change to a new segment, the rewrite is given up: %v", err)
 }
 
 // writeFailed judges an error of a write and sets the health. It returns the error to report.

@@ -194,17 +194,16 @@ func TestEverySecond(t *testing.T) {
 	if d := time.Since(start); d > 3*time.Second {
 		t.Fatalf("synced after %v", d)
 	}
-	// Idle, the clock stops once a closing batch has proven what was synced.
-	for deadline := time.Now().Add(10 * time.Second); l.armed.Load(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the clock runs on")
-		}
+	// Idle, a closing batch proves what was synced, and the clock stops.
+	proven := func() bool {
+		l.segMu.Lock()
+		defer l.segMu.Unlock()
+		return l.active.proof == end && l.active.synced.pos == l.active.pos
 	}
-	l.segMu.Lock()
-	proof := l.active.proof
-	l.segMu.Unlock()
-	if proof != end {
-		t.Fatalf("proven up to %d, synced %d", proof, end)
+	for deadline := time.Now().Add(10 * time.Second); !proven() || l.armed.Load(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("proven %v, the clock runs %v", proven(), l.armed.Load())
+		}
 	}
 	// Changing to always syncs what is pending.
 	end = l.Append(0, 0, oneSet)
@@ -230,10 +229,13 @@ func TestSyncFails(t *testing.T) {
 	if !l.Commit(GoalSync) {
 		t.Fatal("not synced")
 	}
+	for !l.nextReady.Load() {
+		time.Sleep(time.Millisecond) // the keeper syncs too, and announces nothing
+	}
 	// One failing fdatasync: what was not durable goes to a fresh segment and service goes on.
 	var n atomic.Int64
 	once := func(name string) error {
-		if n.Add(1) == 1 {
+		if !strings.HasPrefix(name, "temp-") && n.Add(1) == 1 {
 			return &os.PathError{Op: "fdatasync", Path: name, Err: syscall.EIO}
 		}
 		return nil
@@ -435,5 +437,85 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		}
 	}); n > 0.01 {
 		t.Fatalf("%v allocations", n)
+	}
+}
+
+// TestRewriteOnFullDisk: a rewrite that finds no room fails, and the log goes on in the segment it has.
+func TestRewriteOnFullDisk(t *testing.T) {
+	l, fsys, w, o := faultLog(t, EverySec)
+	add := func() {
+		end := l.Append(0, 0, oneSet)
+		l.Commit(GoalAppend)
+		w.until(t, func() { l.WantAppended(end) }, func() bool { return l.Appended() >= end })
+	}
+	add()
+	// Nothing is at hand for the time after the cut either.
+	l.metaMu.Lock()
+	l.segMu.Lock()
+	next := l.takeNextLocked()
+	l.segMu.Unlock()
+	l.metaMu.Unlock()
+	if next != nil {
+		if err := l.unregister(next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	none := func(name string) error { return &os.PathError{Op: "open", Path: name, Err: syscall.ENOSPC} }
+	fsys.alloc.Store(&none)
+	rw, err := l.BeginRewrite(l.Mark())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rw.Write(make([]byte, rewriteBuffer)); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	add()
+	if err := rw.Commit(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	add()
+	if l.Err() != nil {
+		t.Fatal(l.Err())
+	}
+	fsys.alloc.Store(nil)
+	if rw, err = l.BeginRewrite(l.Mark()); err != nil {
+		t.Fatal(err)
+	}
+	rw.Abort()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := bytes.Count(replayed(t, o), oneSet); got != 3 {
+		t.Fatalf("%d of 3 records", got)
+	}
+}
+
+// TestAlwaysUpgrades: a log that goes from everysec to always changes over to a segment whose blocks are written already.
+func TestAlwaysUpgrades(t *testing.T) {
+	l, _, _, o := faultLog(t, EverySec)
+	l.Append(0, 0, oneSet)
+	l.Commit(GoalSync)
+	if l.active.prepared != 0 {
+		t.Fatal("prepared under everysec")
+	}
+	l.SetPolicy(Always)
+	for deadline := time.Now().Add(10 * time.Second); !l.nextPrepared.Load(); time.Sleep(time.Millisecond) { // the keeper announces nothing
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is prepared under always")
+		}
+	}
+	l.Append(0, 0, oneSet)
+	l.Commit(GoalSync)
+	l.appendRole.lock()
+	prepared := l.active.prepared
+	l.appendRole.leave()
+	if prepared == 0 {
+		t.Fatal("the active segment still grows")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := bytes.Count(replayed(t, o), oneSet); got != 2 {
+		t.Fatalf("%d of 2 records", got)
 	}
 }

@@ -69,6 +69,8 @@ type Log struct {
 
 	syncCost atomic.Int64
 	stats    counters
+
+	lastFiles atomic.Pointer[fileStats] // as Stats last saw them
 }
 
 const noCut = int64(-1)

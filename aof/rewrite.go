@@ -26,7 +26,7 @@ type Rewrite struct {
 	size   int64
 	behind int64 // where write-back was last started
 	err    error
-	failed bool // under cutMu: the log could not be cut at x
+	failed bool // under cutMu: the log could not be cut at x, or was put together again by a move
 	ended  bool
 }
 
@@ -142,6 +142,7 @@ func (r *Rewrite) awaitCut() error {
 			return ErrFailed // the move to a fresh segment gives this rewrite up
 		}
 		l.commitAppend()
+		l.serveOrphan()
 		if l.cut.Load() != noCut {
 			time.Sleep(time.Millisecond)
 		}
@@ -149,7 +150,7 @@ func (r *Rewrite) awaitCut() error {
 	l.cutMu.Lock()
 	defer l.cutMu.Unlock()
 	if r.failed {
-		return errors.New("aof: the log was moved to a fresh segment during the rewrite")
+		return errors.New("aof: the log could not be divided at the rewrite's offset: there was a write error")
 	}
 	return nil
 }
@@ -162,7 +163,7 @@ func (r *Rewrite) switchTo() error {
 	failed := r.failed
 	l.cutMu.Unlock()
 	if failed {
-		return errors.New("aof: the log was moved to a fresh segment during the rewrite")
+		return errors.New("aof: the log could not be divided at the rewrite's offset: there was a write error")
 	}
 	m := &l.meta
 	base := &fileEntry{name: fmt.Sprintf("%s.%d.base.rdb", l.o.Name, m.maxBase+1), seq: m.maxBase + 1, typ: typeBase, start: r.x,

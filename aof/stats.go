@@ -39,8 +39,14 @@ type counters struct {
 	commitSizes, syncTimes                 histogram
 }
 
-// Stats reads the counters. RingUsedMax is the highest fill seen by a call of Stats or by a drain that found a ring
-// half full.
+// fileStats is the part of Stats that metaMu guards.
+type fileStats struct {
+	base, sealed     int64 // bytes
+	segments, spares int64
+}
+
+// Stats reads the counters. RingUsed is what waits in the rings, with their own headers; RingUsedMax the most log bytes a
+// drain found waiting. It never waits for the disk: while files are being changed it reports them as they were before.
 func (l *Log) Stats() Stats {
 	c := &l.stats
 	s := Stats{
@@ -54,6 +60,7 @@ func (l *Log) Stats() Stats {
 		SyncNanosMax:   c.syncMax.Load(),
 		SyncNanosLast:  c.syncLast.Load(),
 		RingCapacity:   int64(len(l.rings)) * int64(l.o.RingBytes),
+		RingUsedMax:    c.usedHighMark.Load(),
 		FullStalls:     c.fullStalls.Load(),
 		DelayedFsync:   c.delayedFsync.Load(),
 		CommitSizes:    c.commitSizes.load(),
@@ -62,35 +69,42 @@ func (l *Log) Stats() Stats {
 	for i := range l.rings {
 		s.RingUsed += l.rings[i].used()
 	}
-	for {
-		old := c.usedHighMark.Load()
-		if old >= s.RingUsed || c.usedHighMark.CompareAndSwap(old, s.RingUsed) {
-			break
-		}
+	if l.metaMu.TryLock() {
+		f := l.fileStatsLocked()
+		l.metaMu.Unlock()
+		l.lastFiles.Store(&f)
 	}
-	s.RingUsedMax = c.usedHighMark.Load()
-	l.metaMu.Lock()
+	if f := l.lastFiles.Load(); f != nil {
+		s.BaseBytes, s.CurrentBytes, s.Segments, s.SpareSegments = f.base, f.base+f.sealed, f.segments, f.spares
+	}
+	l.segMu.Lock()
+	s.CurrentBytes += l.active.pos
+	l.segMu.Unlock()
+	return s
+}
+
+// fileStatsLocked counts the files; metaMu must be held.
+func (l *Log) fileStatsLocked() (f fileStats) {
 	m := &l.meta
 	if m.base != nil {
-		s.BaseBytes = m.base.length
+		f.base = m.base.length
 	}
-	s.CurrentBytes = s.BaseBytes
 	for _, e := range m.incr {
 		if e.state != stateActive {
-			s.CurrentBytes += e.length + e.tail
+			f.sealed += e.length + e.tail
 		}
 	}
-	s.Segments, s.SpareSegments = int64(len(m.incr)), int64(len(m.spares))
+	f.segments, f.spares = int64(len(m.incr)), int64(len(m.spares))
 	l.segMu.Lock()
-	for _, f := range l.full {
-		s.CurrentBytes += f.pos
+	defer l.segMu.Unlock()
+	for _, s := range l.full {
+		if s.entry.state == stateActive && s.entry.typ == typeIncr {
+			f.sealed += s.pos
+		}
 	}
-	s.CurrentBytes += l.active.pos
 	if l.next != nil {
-		s.Segments--
-		s.SpareSegments++
+		f.segments--
+		f.spares++
 	}
-	l.segMu.Unlock()
-	l.metaMu.Unlock()
-	return s
+	return f
 }
