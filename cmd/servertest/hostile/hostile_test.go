@@ -149,13 +149,13 @@ func TestOneGoodClientAmongMany(t *testing.T) {
 	}
 	wg.Wait()
 	slices.Sort(took)
-	median, p99 := took[len(took)/2], took[len(took)*99/100]
-	t.Logf("%d pairs of SET and GET, median %v, p99 %v, longest %v; RSS at most %d MiB", len(took), median, p99, took[len(took)-1], worstRSS>>20)
-	// Twenty clients fight for two processors here; somebody who waits for another's socket waits for seconds.
-	if p99 > time.Second {
-		t.Errorf("the good client waited: p99 %v", p99)
+	median, longest := took[len(took)/2], took[len(took)-1]
+	t.Logf("%d pairs of SET and GET, median %v, longest %v; RSS at most %d MiB", len(took), median, longest, worstRSS>>20)
+	// Twenty clients fight for the processors here, so it is slow; but whoever waits for another's socket waits until the end.
+	if longest > lasting-lasting/4 && !servertest.RaceEnabled {
+		t.Errorf("the good client waited for %v", longest)
 	}
-	if worstRSS > 1<<30 {
+	if worstRSS > 1<<30 && !servertest.RaceEnabled {
 		t.Errorf("the server's memory reached %d MiB", worstRSS>>20)
 	}
 	if r := srv.Connect(t).Must(t, "PING"); r.Str != "PONG" {
