@@ -96,7 +96,7 @@ func (l *Log) roomSlow(r *ring) bool {
 // Append reserves offsets for one effect (or a whole MULTI..EXEC block) in database db, copies it into the shard's ring and
 // publishes it. A SELECT is put before it when the previous record's database differs; db AnyDB never causes one. It
 // returns the offset of the effect's end. p is copied. The shard's lock must be held, Room must have said true since the
-// shard's last Append, and p must consist of whole commands in RESP.
+// shard's last Append, and p must consist of whole commands in RESP, at most MaxEffect bytes of them.
 //
 // Whoever appends calls Commit afterwards, after any number of Appends: until then nothing moves.
 func (l *Log) Append(shard, db int, p []byte) (end int64) {
@@ -113,8 +113,14 @@ func (l *Log) Append(shard, db int, p []byte) (end int64) {
 	return off + int64(len(sel)+len(p))
 }
 
+// MaxEffect is the most bytes one Append can take: a batch counts its payload in 32 bits and has room for a SELECT.
+const MaxEffect = maxBatchPayload - maxSelect
+
 // appendByRef copies before it reserves: the log has a hole between the two, which everybody waits for.
 func (l *Log) appendByRef(r *ring, shard, db int, p []byte) (end int64) {
+	if len(p) > MaxEffect {
+		panic("BUG: an effect of more than aof.MaxEffect bytes reached the log")
+	}
 	ref := make([]byte, maxSelect+len(p))
 	copy(ref[maxSelect:], p)
 	off, sel := l.reserve(db, len(p))

@@ -116,6 +116,9 @@ func (w *walker) run(fn func(p []byte, off int64) error) error {
 // read fills c with the batches from w.pos on. more is false at the first that is not valid.
 func (w *walker) read(c *chunk) (more bool, err error) {
 	c.batches = c.batches[:0]
+	if len(c.buf) > 4*chunkBytes {
+		c.buf = nil // a huge batch made it that large
+	}
 	if want := min(chunkBytes, max(w.size-w.pos, 0)); int64(len(c.buf)) < want {
 		c.buf = make([]byte, want)
 	}

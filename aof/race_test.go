@@ -1,0 +1,150 @@
+package aof
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestRewriteUnderWrites: writers on all shards, commits of both goals, policy changes, readers, INFO, and one rewrite after
+// another. What is loaded afterwards is the last base and exactly what followed it.
+func TestRewriteUnderWrites(t *testing.T) {
+	w := newWakeups()
+	o := Options{Dir: t.TempDir(), Shards: 8, RingBytes: 16 << 10, SegmentBytes: 128 << 10, Policy: Always, LoadTruncated: true, Notify: w.notify}
+	l, _, _ := openT(t, o)
+	const writers, each = 4, 4000
+	var locks [8]sync.Mutex
+	var next [writers]int // of each writer; its shard's lock guards it in turn, all of them for a snapshot
+	var wg sync.WaitGroup
+	for g := range writers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range each {
+				sh := (g*5 + i*3) % 8
+				p := command("SET", fmt.Sprintf("g%d-%d", g, i), strings.Repeat("x", i*7%900))
+				for done := false; !done; {
+					locks[sh].Lock()
+					if l.Room(sh) {
+						l.Append(sh, i%2, p)
+						next[g] = i + 1
+						done = true
+					}
+					locks[sh].Unlock()
+					if !done {
+						l.Commit(GoalAppend)
+					}
+				}
+				switch i % 12 {
+				case 0:
+					l.Commit(GoalSync)
+				case 4, 8:
+					l.Commit(GoalAppend)
+				}
+			}
+		}()
+	}
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	others.Add(2)
+	var last [writers]int
+	x, rewrites := int64(0), 0
+	go func() {
+		defer others.Done()
+		for stopped := false; !stopped; {
+			select {
+			case <-stop:
+				stopped = true // one more, with nobody writing
+			default:
+			}
+			for i := range locks {
+				locks[i].Lock()
+			}
+			at := l.Mark()
+			rw, err := l.BeginRewrite(at)
+			snap := next
+			for i := range locks {
+				locks[i].Unlock()
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := fmt.Fprintf(rw, "REDIS%d", at); err != nil {
+				t.Error(err)
+			}
+			if rewrites%5 == 4 {
+				rw.Abort()
+			} else if err := rw.Commit(); err != nil {
+				t.Error(err)
+			} else {
+				last, x = snap, at
+			}
+			rewrites++
+		}
+	}()
+	go func() {
+		defer others.Done()
+		p := make([]byte, 64<<10)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			l.SetPolicy(Policy(i % 3))
+			if s := l.Stats(); s.Synced > s.Appended || s.Appended > s.Reserved {
+				t.Errorf("%+v", s)
+			}
+			off := l.Oldest()
+			n, err := l.ReadAt(off, p)
+			if err == nil && n > 0 && p[0] != '*' {
+				t.Errorf("at offset %d: %q", off, p[:min(n, 20)])
+			}
+			w.until(t, func() { l.WantAppended(l.Appended() + 1) }, func() bool { return l.Pending(GoalAppend) || i%2 == 0 || closed(stop) })
+		}
+	}()
+	wg.Wait()
+	close(stop)
+	w.notify()
+	others.Wait()
+	if t.Failed() {
+		return
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, rec, r := openT(t, o)
+	defer l.Close()
+	if r.any && r.start != x || rec.NeedsBase {
+		t.Fatalf("%+v: replay begins at %d, the base is exact at %d", rec, r.start, x)
+	}
+	for g := range writers {
+		at := 0
+		for i := range each {
+			k := bytes.Index(r.bytes[at:], fmt.Appendf(nil, "\r\ng%d-%d\r\n", g, i))
+			if i < last[g] {
+				if k >= 0 {
+					t.Fatalf("writer %d: record %d is in the base and in the log", g, i)
+				}
+				continue
+			}
+			if k < 0 {
+				t.Fatalf("writer %d: record %d of %d is missing, the base ends before %d", g, i, each, last[g])
+			}
+			at += k
+		}
+	}
+	t.Logf("%d rewrites", rewrites)
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
