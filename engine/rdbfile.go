@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -121,19 +122,35 @@ func (s *Server) loadRDB(path string) error {
 func (s *Server) readRDB(in io.Reader, name string) (size int64, err error) {
 	d := rdb.NewDecoder(in)
 	c := command.Ctx{Store: s.store, Now: nowMillis()}
-	for {
-		it, err := d.Next()
-		if err == io.EOF {
-			return d.Offset(), nil
+	var keys []command.Key
+	var warmth uint64
+	err = d.Each(func(items []rdb.Item) error {
+		// All buckets are touched before the first is used, so that their cache misses overlap.
+		keys = keys[:0]
+		for i := range items {
+			it := &items[i]
+			switch it.Kind {
+			case rdb.KindEntry:
+				if it.DB >= s.store.KS.Databases() {
+					return fmt.Errorf("offset %d: database %d, but the server has %d; raise 'databases' to load this file",
+						it.Offset, it.DB, s.store.KS.Databases())
+				}
+			case rdb.KindFunction:
+				return fmt.Errorf("offset %d: the file holds a function library; functions are not supported", it.Offset)
+			}
+			k := s.store.MakeKey(it.Key)
+			keys = append(keys, k)
+			if it.Kind != rdb.KindEntry {
+				continue
+			}
+			k.Shard.Lock()
+			warmth += k.Shard.Warm(it.DB, k.Hash)
+			k.Shard.Unlock()
 		}
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", name, err)
-		}
-		switch it.Kind {
-		case rdb.KindEntry:
-			if it.DB >= s.store.KS.Databases() {
-				return 0, fmt.Errorf("%s: offset %d: database %d, but the server has %d; raise 'databases' to load this file",
-					name, it.Offset, it.DB, s.store.KS.Databases())
+		for i := range items {
+			it, k := &items[i], &keys[i]
+			if it.Kind != rdb.KindEntry {
+				continue
 			}
 			access := c.AccessClock()
 			switch {
@@ -142,15 +159,18 @@ func (s *Server) readRDB(in io.Reader, name string) (size int64, err error) {
 			case it.Idle > 0 && !s.store.LFU.Load():
 				access = uint32(c.Now/1000-it.Idle) & 0xffffff
 			}
-			k := s.store.MakeKey(it.Key)
 			k.Shard.Lock()
 			r := k.Shard.Find(it.DB, k.Hash, it.Key)
 			k.Shard.PutString(it.DB, k.Hash, r, it.Key, it.Value, command.StringEncoding(it.Value), it.ExpireAt, access)
 			k.Shard.Unlock()
-		case rdb.KindFunction:
-			return 0, fmt.Errorf("%s: offset %d: the file holds a function library; functions are not supported", name, it.Offset)
 		}
+		return nil
+	})
+	runtime.KeepAlive(warmth)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
 	}
+	return d.Offset(), nil
 }
 
 // LoadRDB loads the RDB at the front of a file and returns its length (an AOF of Redis 6 or earlier with an RDB preamble).
