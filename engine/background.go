@@ -5,7 +5,10 @@ import "tidemark/netio"
 // inBackground runs a command's work that waits for the disk or for other loops, so that this loop can go on meanwhile. The connection is held
 // until it is done: its requests still run in order. work returns the error to reply, or "" for +OK. The handler that calls it
 // replies nothing; it must not be within EXEC, whose locks work could wait for.
-func (ss *session) inBackground(work func() (refusal string)) {
+func (ss *session) inBackground(work func() (refusal string)) { ss.inBackgroundSaying("OK", work) }
+
+// inBackgroundSaying is inBackground with other words than OK.
+func (ss *session) inBackgroundSaying(done string, work func() (refusal string)) {
 	d := ss.loop.ctx.Cmd
 	ss.conn.Hold()
 	ss.conn.SetIdleExempt(true)
@@ -14,7 +17,7 @@ func (ss *session) inBackground(work func() (refusal string)) {
 		ss.conn.Post(func(conn *netio.Conn) {
 			pos := len(conn.W.B)
 			if refusal == "" {
-				conn.W.OK()
+				conn.W.Simple(done)
 			} else {
 				conn.W.Error(refusal)
 				ss.srv.stats.failed(d, conn.W.B[pos:])

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/metrics"
@@ -258,16 +259,17 @@ func (s *Server) infoClients(c *command.Ctx, t *infoText) {
 	t.int("paused_timeout_milliseconds", ms)
 }
 
-// infoMemory: used_memory is what maxmemory is held against, the data with all that finding and expiring them takes; the
-// Go heap, which holds clients and buffers, is told beside it.
+// infoMemory: used_memory is what maxmemory is held against, the data with all that finding and expiring them takes, and what clients have
+// sent and not yet been sent; the Go heap is told beside it.
 func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	v := s.cfg.Load()
 	m := s.store.KS.Memory()
 	start := s.store.FixedMemory()
-	used := m.Used + start
+	clients := s.store.ClientMemory()
+	used := m.Used + start + clients
 	rss := residentBytes()
 	peak := s.store.Stats.NotePeak(used)
-	overhead := start + m.Tables + m.ExpiryIndex
+	overhead := start + clients + m.Tables + m.ExpiryIndex
 	goRuntime := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}}
 	metrics.Read(goRuntime) // stops nothing, unlike runtime.ReadMemStats
 	t.bytes("used_memory", used)
@@ -476,17 +478,17 @@ func (s *Server) infoStats(c *command.Ctx, t *infoText) {
 	net := s.net.Stats()
 	from := s.stats.since().net
 	st := &s.store.Stats
-	ops, in, out := s.stats.rates.perSecond(sample{now, st.Commands.Load(), net.BytesIn, net.BytesOut})
+	rate := s.stats.rates.perSecond(sample{now, st.Commands.Load(), net.BytesIn, net.BytesOut, net.Turns, net.TurnNanos})
 	s.stats.turn(s, now)
 	t.int("total_connections_received", net.Accepted-from.Accepted)
 	t.int("total_commands_processed", st.Commands.Load())
-	t.int("instantaneous_ops_per_sec", int64(ops))
+	t.int("instantaneous_ops_per_sec", int64(rate.commands))
 	t.int("total_net_input_bytes", net.BytesIn-from.BytesIn)
 	t.int("total_net_output_bytes", net.BytesOut-from.BytesOut)
 	t.int("total_net_repl_input_bytes", 0)
 	t.int("total_net_repl_output_bytes", 0)
-	t.float("instantaneous_input_kbps", in/1024, 2)
-	t.float("instantaneous_output_kbps", out/1024, 2)
+	t.float("instantaneous_input_kbps", rate.in/1024, 2)
+	t.float("instantaneous_output_kbps", rate.out/1024, 2)
 	t.float("instantaneous_input_repl_kbps", 0, 2)
 	t.float("instantaneous_output_repl_kbps", 0, 2)
 	t.int("rejected_connections", net.Rejected-from.Rejected)
@@ -521,8 +523,23 @@ func (s *Server) infoStats(c *command.Ctx, t *infoText) {
 	t.int("acl_access_denied_channel", 0)
 	t.int("client_query_buffer_limit_disconnections", net.QueryLimitCloses-from.QueryLimitCloses)
 	t.int("client_output_buffer_limit_disconnections", net.OutputLimitCloses-from.OutputLimitCloses)
+	t.int("eventloop_cycles", net.Turns-from.Turns)
+	t.int("eventloop_duration_sum", (net.TurnNanos-from.TurnNanos)/1000)
+	t.int("eventloop_duration_cmd_sum", s.commandNanos()/1000)
+	// Rounded: a server that nobody talks to has less than one turn a second.
+	t.int("instantaneous_eventloop_cycles_per_sec", int64(math.Round(rate.turns)))
+	t.int("instantaneous_eventloop_duration_usec", int64(math.Round(rate.turnMicros)))
 	t.int("tidemark_longest_turn_usec", net.LongestTurnNanos/1000)
 	tidemarkNetStats(t, net, from)
+}
+
+// commandNanos is the time spent executing commands since the last CONFIG RESETSTAT.
+func (s *Server) commandNanos() (sum int64) {
+	for _, d := range s.table.All() {
+		_, nanos, _, _ := d.Stats()
+		sum += nanos
+	}
+	return sum
 }
 
 func (s *Server) infoReplication(c *command.Ctx, t *infoText) {

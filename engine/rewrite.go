@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -31,8 +32,8 @@ const (
 // errSnapshotRunning is what a second snapshot is refused with.
 var errSnapshotRunning = errors.New("a background save or AOF rewrite is in progress")
 
-// errGivenUp ends a snapshot that the shutdown has no time for.
-var errGivenUp = errors.New("the server shuts down")
+// errGivenUp ends a snapshot that is no longer wanted: the server shuts down, or appendonly is switched off.
+var errGivenUp = errors.New("given up")
 
 // sink takes a snapshot's bytes.
 type sink interface {
@@ -91,13 +92,54 @@ const (
 
 func (k snapshotKind) String() string { return [...]string{"AOF rewrite", "DB save"}[k] }
 
-// startRewrite begins a background rewrite of the AOF (BGREWRITEAOF).
+// startRewrite begins a background rewrite of the AOF (BGREWRITEAOF). With appendonly off it writes a whole new AOF, as Redis does, which
+// takes the disk's time; it must not be called on an event loop's thread then.
 func (s *Server) startRewrite() error {
 	log := s.store.Log()
 	if log == nil {
-		return errors.New("appendonly is off")
+		return s.writeAOF()
 	}
 	return s.startSnapshot(kindAOF, func(x int64) (sink, error) { return log.BeginRewrite(x) })
+}
+
+// writeAOF begins to write an AOF that ends with its base.
+func (s *Server) writeAOF() error {
+	s.configuring.Lock() // nobody switches appendonly meanwhile
+	defer s.configuring.Unlock()
+	if s.store.Log() != nil {
+		return errors.New("appendonly has just been switched on, which writes an AOF")
+	}
+	if s.snapshotRunning() != kindNone {
+		return errSnapshotRunning
+	}
+	l, _, err := s.openLog(s.cfg.Load(), true)
+	if err != nil {
+		return err
+	}
+	err = s.startSnapshot(kindAOF, func(int64) (sink, error) {
+		out, err := l.BeginRewrite(l.Mark())
+		return closingSink{out, l}, err
+	})
+	if err != nil {
+		l.Close()
+	}
+	return err
+}
+
+// closingSink closes the log when its base is written.
+type closingSink struct {
+	sink
+	log *aof.Log
+}
+
+func (c closingSink) Commit() error {
+	return errors.Join(c.sink.Commit(), c.log.Close())
+}
+
+func (c closingSink) Abort() {
+	c.sink.Abort()
+	// Nothing was logged, and what the base would have held is still in memory: there is nothing to lose.
+	_ = c.log.Close()
 }
 
 // startSave begins a background save to path (BGSAVE).
@@ -240,7 +282,7 @@ func (j *snapshotJob) finish(err error) {
 	r.job = nil
 	if j.kind == kindAOF {
 		r.aofRuns++
-		r.aofFailed, r.aofSeconds = err != nil, seconds
+		r.aofFailed, r.aofSeconds = err != nil && !errors.Is(err, errGivenUp), seconds
 	} else {
 		r.rdbRuns++
 		r.rdbFailed, r.rdbSeconds = err != nil, seconds
@@ -384,23 +426,35 @@ func (s *Server) reload(save, flush bool) error {
 	return err
 }
 
-// loadAOF is DEBUG LOADAOF: the data are dropped and read again from the log's files. No shard may be locked by the caller.
+// loadAOF is DEBUG LOADAOF: the data are dropped and read again from the log's files, also when appendonly is off. No shard may be locked
+// by the caller.
 func (s *Server) loadAOF() error {
-	log := s.store.Log()
-	if log == nil {
-		return errors.New("appendonly is off")
+	if !s.configuring.TryLock() { // waiting on a loop could be waiting for ever
+		return errors.New("the configuration is being changed")
+	}
+	defer s.configuring.Unlock()
+	v := s.cfg.Load()
+	on := s.store.Log() != nil
+	if !on {
+		if _, err := os.Stat(filepath.Join(v.Dir, v.AppendDirname, v.AppendFilename+".manifest")); err != nil {
+			return fmt.Errorf("there is no AOF to load: %w", err)
+		}
 	}
 	if err := s.closeLog(); err != nil {
 		return err
 	}
 	s.flushEverything()
-	l, _, err := s.openLog(s.cfg.Load(), false)
+	l, _, err := s.openLog(v, false)
 	if err != nil {
 		return err
 	}
-	s.store.KS.LockAll()
-	s.store.SetLog(l)
-	s.store.KS.UnlockAll()
+	if on {
+		s.store.KS.LockAll()
+		s.store.SetLog(l)
+		s.store.KS.UnlockAll()
+	} else if err := l.Close(); err != nil {
+		return err
+	}
 	s.store.LowerNextExpiry(s.earliestExpiry())
 	return nil
 }
@@ -420,6 +474,7 @@ func (s *Server) flushEverything() {
 // switchAppendOnly is CONFIG SET appendonly while running.
 func (s *Server) switchAppendOnly(v *config.Values) error {
 	if !v.AppendOnly {
+		s.dropSnapshot(kindAOF)
 		return s.closeLog()
 	}
 	if s.store.Log() != nil {

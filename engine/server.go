@@ -107,6 +107,7 @@ func Start(cfg *config.Config, log *serverlog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s.net = n
+	s.store.Clients = n.BufferedBytes
 	s.watchConfig()
 	if err := n.Start(); err != nil {
 		s.closeLog()

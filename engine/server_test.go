@@ -293,6 +293,90 @@ func TestSwitchAppendOnly(t *testing.T) {
 	c.want("MGET before after third lost fifth", "[1 2 3 4 5]")
 }
 
+// TestRewriteWithoutAppendOnly: BGREWRITEAOF writes an AOF also when nothing is logged, and DEBUG LOADAOF reads it.
+func TestRewriteWithoutAppendOnly(t *testing.T) {
+	dir := t.TempDir()
+	s := testServer(t, dir, "--appendonly", "no", "--enable-debug-command", "yes")
+	c := dial(t, s)
+	rewritten := func() {
+		t.Helper()
+		eventually(t, "the rewrite ends", func() bool {
+			return strings.Contains(c.do("INFO persistence"), "aof_rewrite_in_progress:0")
+		})
+		if !strings.Contains(c.do("INFO persistence"), "aof_last_bgrewrite_status:ok") {
+			t.Fatal("the rewrite failed")
+		}
+	}
+	if got := c.do("DEBUG LOADAOF"); !strings.HasPrefix(got, "-ERR Error trying to load the AOF files") {
+		t.Errorf("without an AOF: %s", got)
+	}
+	c.want("SET k 1", "OK", "BGREWRITEAOF", "Background append only file rewriting started")
+	rewritten()
+	c.want("SET k 2", "OK", "SET other 3", "OK", "DEBUG LOADAOF", "OK", "MGET k other", "[1 nil]")
+	c.want("SET k 4 PX 600000", "OK", "MULTI", "OK", "BGREWRITEAOF", "QUEUED", "EXEC", "[Background append only file rewriting scheduled]")
+	eventually(t, "the second rewrite", func() bool { return strings.Contains(c.do("INFO persistence"), "aof_rewrites:2") })
+	rewritten()
+	c.want("CONFIG SET appendonly yes", "OK", "APPEND k 5", "2")
+	rewritten()
+	stopServer(t, s)
+	c = dial(t, testServer(t, dir, "--appendonly", "yes"))
+	c.want("GET k", "45", "DBSIZE", "1")
+}
+
+// TestSwitchOffAbortsRewrite: nothing is left of a rewrite, and it does not count as failed.
+func TestSwitchOffAbortsRewrite(t *testing.T) {
+	dir := t.TempDir()
+	s := testServer(t, dir, "--enable-debug-command", "yes")
+	c := dial(t, s)
+	c.want("DEBUG POPULATE 300000", "OK")
+	c.send("BGREWRITEAOF")
+	c.send("CONFIG SET appendonly no")
+	c.send("INFO persistence")
+	if got := c.reply(); got != "Background append only file rewriting started" {
+		t.Fatal(got)
+	}
+	if got := c.reply(); got != "OK" {
+		t.Fatal(got)
+	}
+	info := c.reply()
+	for _, want := range []string{"aof_enabled:0", "aof_rewrite_in_progress:0", "aof_last_bgrewrite_status:ok"} {
+		if !strings.Contains(info, want) {
+			t.Errorf("%s is not in %s", want, info)
+		}
+	}
+	c.want("SET not logged", "OK", "CONFIG SET appendonly yes", "OK")
+	eventually(t, "the next rewrite ends", func() bool {
+		return strings.Contains(c.do("INFO persistence"), "aof_rewrite_in_progress:0")
+	})
+	if log, _ := os.ReadFile(filepath.Join(dir, "log")); !strings.Contains(string(log), "AOF rewrite is in progress; it is given up") {
+		t.Errorf("the rewrite was not given up:\n%s", log)
+	}
+	stopServer(t, s)
+	c = dial(t, testServer(t, dir))
+	c.want("DBSIZE", "300001", "GET not", "logged")
+}
+
+// TestClientBuffersCount: what clients have sent and not yet been sent is used memory, and makes keys go.
+func TestClientBuffersCount(t *testing.T) {
+	s := testServer(t, t.TempDir(), "--appendonly", "no", "--maxmemory", "20mb", "--maxmemory-policy", "allkeys-lru",
+		"--enable-debug-command", "yes")
+	c := dial(t, s)
+	c.want("DEBUG POPULATE 1000 key 5000", "OK", "DBSIZE", "1000")
+	used := s.store.UsedMemory()
+	unfinished := dial(t, s)
+	fmt.Fprintf(unfinished.c, "*2\r\n$4\r\nECHO\r\n$%d\r\n", 100<<20)
+	if _, err := unfinished.c.Write(make([]byte, 18<<20)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the bytes are used memory", func() bool { return s.store.UsedMemory() > used+17<<20 })
+	c.want("SET one more", "OK")
+	if n, _ := strconv.Atoi(c.do("DBSIZE")); n > 900 {
+		t.Errorf("%d keys are left", n)
+	}
+	unfinished.c.Close()
+	eventually(t, "the memory is free again", func() bool { return s.store.UsedMemory() <= used })
+}
+
 func TestTransactions(t *testing.T) {
 	s := testServer(t, t.TempDir(), "--appendfsync", "always")
 	a, b := dial(t, s), dial(t, s)

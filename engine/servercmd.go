@@ -158,13 +158,22 @@ func (s *Server) saveInBackground() {
 	}
 }
 
+const errRewrite = "ERR Can't execute an AOF background rewriting. Please check the server logs for more information."
+
 func (s *Server) bgrewriteaof(c *command.Ctx) {
-	if s.store.Log() == nil {
-		c.W.Error("ERR Can't execute an AOF background rewriting: appendonly is off.")
+	if s.store.Log() == nil && !c.InBlock() && s.snapshotRunning() == kindNone {
+		// There is an AOF to be opened first.
+		c.Client.(*session).inBackgroundSaying("Background append only file rewriting started", func() string {
+			if err := s.startRewrite(); err != nil {
+				s.log.Warningf("BGREWRITEAOF failed: %v", err)
+				return errRewrite
+			}
+			return ""
+		})
 		return
 	}
 	if c.InBlock() {
-		c.Client.(*session).loop.l.Post(func(*netio.Loop) { s.rewriteInBackground() })
+		c.Client.(*session).loop.l.Post(func(*netio.Loop) { go s.rewriteInBackground() })
 		c.W.Simple("Background append only file rewriting scheduled")
 		return
 	}
@@ -177,7 +186,7 @@ func (s *Server) bgrewriteaof(c *command.Ctx) {
 		c.W.Error("ERR Background append only file rewriting already in progress")
 	default:
 		s.log.Warningf("BGREWRITEAOF failed: %v", err)
-		c.W.Error("ERR Can't execute an AOF background rewriting. Please check the server logs for more information.")
+		c.W.Error(errRewrite)
 	}
 }
 

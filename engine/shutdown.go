@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,7 +53,7 @@ func (s *Server) Shutdown(how config.ShutdownFlags) error {
 		st.mu.Unlock()
 		return err
 	}
-	s.dropSnapshot()
+	s.dropSnapshot(kindAOF, kindRDB)
 	s.net.Shutdown(flushAtEnd)
 	if s.expiry.timer != nil {
 		s.expiry.timer.Stop()
@@ -108,14 +109,20 @@ func syncLog(log *aof.Log) error {
 	return nil
 }
 
-// dropSnapshot makes a snapshot that is being written give up; its file goes.
-func (s *Server) dropSnapshot() {
+// dropSnapshot makes a snapshot of one of the kinds that is being written give up; its file goes. It must not be called on an event
+// loop's thread.
+func (s *Server) dropSnapshot(kinds ...snapshotKind) {
 	r := &s.rewrite
 	r.mu.Lock()
 	j := r.job
-	r.scheduled, r.saveNext = false, false
+	if slices.Contains(kinds, kindAOF) {
+		r.scheduled = false
+	}
+	if slices.Contains(kinds, kindRDB) {
+		r.saveNext = false
+	}
 	r.mu.Unlock()
-	if j == nil {
+	if j == nil || !slices.Contains(kinds, j.kind) {
 		return
 	}
 	s.log.Warningf("A background %s is in progress; it is given up.", j.kind)

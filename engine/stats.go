@@ -62,7 +62,7 @@ func (st *stats) turn(s *Server, now int64) {
 func (st *stats) sample(s *Server, now int64) {
 	s.store.Stats.NotePeak(s.store.UsedMemory())
 	n := s.net.Stats()
-	st.rates.add(sample{now, s.store.Stats.Commands.Load(), n.BytesIn, n.BytesOut})
+	st.rates.add(sample{now, s.store.Stats.Commands.Load(), n.BytesIn, n.BytesOut, n.Turns, n.TurnNanos})
 }
 
 const (
@@ -72,7 +72,7 @@ const (
 	numSamples = 18
 )
 
-type sample struct{ at, commands, in, out int64 }
+type sample struct{ at, commands, in, out, turns, turnNanos int64 }
 
 // rates remembers the counters of the last moments.
 type rates struct {
@@ -97,13 +97,16 @@ func (r *rates) add(x sample) {
 	r.last.Store(x.at)
 }
 
+// rate is how counters rose in a while: by the second, and for a turn of a loop.
+type rate struct{ commands, in, out, turns, turnMicros float64 }
+
 // perSecond gives the rates between the latest sample that is old enough (or the oldest there is) and x. After a time without
 // turns that sample is as old as the pause, and the rates come out as low as they were.
-func (r *rates) perSecond(x sample) (commands, in, out float64) {
+func (r *rates) perSecond(x sample) rate {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.n == 0 {
-		return 0, 0, 0
+		return rate{}
 	}
 	from := r.ring[0]
 	if r.n > numSamples {
@@ -116,9 +119,12 @@ func (r *rates) perSecond(x sample) (commands, in, out float64) {
 	}
 	sec := float64(x.at-from.at) / 1e6
 	if sec <= 0 {
-		return 0, 0, 0
+		return rate{}
 	}
-	return float64(x.commands-from.commands) / sec, float64(x.in-from.in) / sec, float64(x.out-from.out) / sec
+	return rate{
+		commands: float64(x.commands-from.commands) / sec, in: float64(x.in-from.in) / sec, out: float64(x.out-from.out) / sec,
+		turns: float64(x.turns-from.turns) / sec, turnMicros: ratio(x.turnNanos-from.turnNanos, x.turns-from.turns) / 1000,
+	}
 }
 
 func (r *rates) reset() {

@@ -9,16 +9,17 @@ import (
 // TestRates: the rates are those of the last 1.6 s, as long as samples come, and fall to nothing when they cease to.
 func TestRates(t *testing.T) {
 	var r rates
-	if ops, in, out := r.perSecond(sample{at: 1e6, commands: 100}); ops != 0 || in != 0 || out != 0 {
-		t.Errorf("without a sample: %v %v %v", ops, in, out)
+	if x := r.perSecond(sample{at: 1e6, commands: 100}); x != (rate{}) {
+		t.Errorf("without a sample: %v", x)
 	}
 	now, total := int64(50e6), int64(0)
-	at := func() sample { return sample{now, total, 10 * total, 20 * total} }
+	at := func() sample { return sample{now, total, 10 * total, 20 * total, 2 * total, 6000 * total} }
 	check := func(what string, want float64) {
 		t.Helper()
-		ops, in, out := r.perSecond(at())
-		if math.Abs(ops-want) > want/50+0.01 || math.Abs(in-10*ops) > 1e-6*in || math.Abs(out-20*ops) > 1e-6*out {
-			t.Errorf("%s: %v %v %v, want %v", what, ops, in, out, want)
+		x := r.perSecond(at())
+		if ops := x.commands; math.Abs(ops-want) > want/50+0.01 || math.Abs(x.in-10*ops) > 1e-6*x.in || math.Abs(x.out-20*ops) > 1e-6*x.out ||
+			math.Abs(x.turns-2*ops) > 1e-6*x.turns || x.turnMicros != 3 {
+			t.Errorf("%s: %+v, want %v", what, x, want)
 		}
 	}
 	r.add(at())

@@ -127,6 +127,8 @@ func (l *Loop) move(c *Conn, t *Loop) {
 	l.poll.remove(c.fd)
 	l.slots[c.fd] = nil
 	l.conns--
+	l.held -= c.held
+	c.held = 0 // the other loop weighs it when it serves it
 	l.srv.stats.migrations.Add(1)
 	attach := func(t *Loop) {
 		if err := t.attach(c); err != nil {

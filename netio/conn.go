@@ -80,6 +80,7 @@ type Conn struct {
 	gates    []gate
 	softOver int64 // since when the soft output limit is exceeded, ns; 0: it is not
 	limits   *OutputLimits
+	held     int64 // what this connection has in Loop.held
 
 	created    int64 // Unix µs
 	active     int64
@@ -261,6 +262,17 @@ func (c *Conn) Stats() ConnStats {
 	return s
 }
 
+// weigh brings Loop.held up to date with what the connection's buffers take. Loop thread.
+func (l *Loop) weigh(c *Conn) {
+	n := int64(cap(c.own))
+	if c.huge {
+		n = int64(len(c.own)) // the rest is address space
+	}
+	n += c.unsent()
+	l.held += n - c.held
+	c.held = n
+}
+
 // close ends the connection now, or when Serve returns if it is being served.
 func (l *Loop) close(c *Conn, err error) {
 	if c.stop&stopDead != 0 {
@@ -290,6 +302,8 @@ func (l *Loop) close(c *Conn, err error) {
 	c.W.B, c.chunks, c.gates = nil, nil, nil
 	c.in = nil
 	c.dropOwn()
+	l.held -= c.held
+	c.held = 0
 	if c.part != nil {
 		l.putPart(c.part)
 		c.part = nil

@@ -88,13 +88,19 @@ func (l *Loop) read(c *Conn) {
 	if direct {
 		c.own = c.own[:len(c.own)+n]
 		if have+n < need {
+			l.weigh(c)
 			l.checkQuery(c, have+n)
+			return
+		}
+		// One read may bring the rest of a request together with what puts it beyond the limit.
+		if l.checkQuery(c, need) {
 			return
 		}
 		c.in, c.pos, c.shared = c.own, 0, false
 	} else {
 		if have+n < need {
 			l.keep(c, l.rbuf[:have+n])
+			l.weigh(c)
 			l.checkQuery(c, have+n)
 			return
 		}
@@ -170,6 +176,7 @@ func (l *Loop) serve(c *Conn) {
 	case c.shared:
 		l.keep(c, left)
 	}
+	l.weigh(c)
 	if !c.more && len(left) > 0 {
 		l.checkQuery(c, len(left))
 	}
@@ -203,12 +210,15 @@ func (c *Conn) dropOwn() {
 	c.own, c.ownPos = nil, 0
 }
 
-func (l *Loop) checkQuery(c *Conn, n int) {
+// checkQuery closes a connection whose request takes n bytes already, if that is more than it may.
+func (l *Loop) checkQuery(c *Conn, n int) (closed bool) {
 	if max := l.limits.MaxQueryBytes; max > 0 && int64(n) > max && c.stop&stopDead == 0 {
 		l.srv.stats.queryLimit.Add(1)
 		l.srv.logf('#', "Closing client that reached max query buffer length: id=%d addr=%s qbuf=%d", c.id, c.RemoteAddr(), n)
 		l.close(c, ErrQueryLimit)
+		return true
 	}
+	return false
 }
 
 // Next parses the next request. False: nothing complete is left, or the

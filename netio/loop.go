@@ -76,6 +76,7 @@ type Loop struct {
 	acceptors map[int]*listener
 	turnIn    int64
 	turnOut   int64
+	held      int64 // in buffers of this loop's connections, bytes
 	blocked   int64 // time spent blocked in this window of balance.go
 	window    int64 // when it began
 	hot, cool int   // windows in a row that were full, or nearly empty
@@ -85,6 +86,8 @@ type Loop struct {
 	stopped   bool
 
 	bytesIn, bytesOut, longest atomic.Int64
+	turns, turnNanos           atomic.Int64
+	heldSeen                   atomic.Int64 // held, as of the end of the latest turn
 	gatedLen                   atomic.Int32 // len(gated), for the committer
 	load                       atomic.Int32 // share of the latest window spent working, 1/1000
 	loadAt                     atomic.Int64 // when that window ended
@@ -359,8 +362,14 @@ func (l *Loop) account() {
 		l.bytesOut.Add(l.turnOut)
 		l.turnOut = 0
 	}
+	if l.held != l.heldSeen.Load() {
+		l.heldSeen.Store(l.held)
+	}
 	l.readClock()
-	if d := l.mono - l.turnStart; d > l.longest.Load() {
+	d := l.mono - l.turnStart
+	l.turns.Add(1)
+	l.turnNanos.Add(d)
+	if d > l.longest.Load() {
 		l.longest.Store(d)
 	}
 }

@@ -366,6 +366,9 @@ func TestLiar(t *testing.T) {
 		s := <-st
 		return s.QueryBuf == 32 && s.QueryBufFree < 1<<20
 	})
+	until(t, "they are accounted for", func() bool { n := s.BufferedBytes(); return n >= 32 && n < 1<<20 })
+	c.Close()
+	until(t, "and given back", func() bool { return s.BufferedBytes() == 0 })
 }
 
 func TestSlowReader(t *testing.T) {
@@ -384,13 +387,21 @@ func TestSlowReader(t *testing.T) {
 		s := <-st
 		return int64(s.OutputMem)+s.TotalOut >= n*size
 	})
+	// The kernel's buffers take a few MB of it.
+	until(t, "the rest is accounted for", func() bool { b := s.BufferedBytes(); return b > n*size/2 && b <= n*(size+16) })
 	want := "$" + string(make([]byte, size))
 	for range n {
 		slow.want(t, want)
 	}
+	until(t, "the memory is given back", func() bool { return s.BufferedBytes() == 0 })
+	before := s.Stats()
 	if got := slow.do(t, "PING"); got != "+PONG" {
 		t.Fatal(got)
 	}
+	until(t, "the turns are counted", func() bool {
+		after := s.Stats()
+		return after.Turns > before.Turns && after.TurnNanos > before.TurnNanos
+	})
 }
 
 func TestOutputLimits(t *testing.T) {
@@ -493,6 +504,30 @@ func TestQueryLimit(t *testing.T) {
 	}
 	if n := s.Stats().QueryLimitCloses; n != 1 {
 		t.Errorf("%d counted", n)
+	}
+}
+
+// TestQueryLimitInOneRead: the bytes beyond the limit and the end of the request come together.
+func TestQueryLimitInOneRead(t *testing.T) {
+	h := newBook()
+	s := serve(t, Config{Limits: Limits{MaxQueryBytes: 1 << 20}}, h)
+	c := dial(t, s)
+	sc := h.conn(t, c)
+	req := request("ECHO", string(make([]byte, 1<<20)))
+	c.send(t, req[:len(req)-100])
+	until(t, "the first part arrives", func() bool {
+		st := make(chan ConnStats)
+		sc.Post(func(c *Conn) { st <- c.Stats() })
+		return (<-st).QueryBuf == len(req)-100
+	})
+	c.send(t, req[len(req)-100:])
+	if err := <-h.closed; err != ErrQueryLimit {
+		t.Errorf("closed with %v", err)
+	}
+	ok := dial(t, s)
+	want := string(make([]byte, 1<<20-64))
+	if got := ok.do(t, "ECHO", want); got != "$"+want {
+		t.Errorf("a request of just less than the limit: %.40q", got)
 	}
 }
 

@@ -77,6 +77,9 @@ func (l *Loop) flushDirty() {
 		if c.stop&stopDead != 0 {
 			continue
 		}
+		if l.overflows(c) {
+			continue
+		}
 		limit := c.end()
 		if len(c.gates) > 0 {
 			if !known {
@@ -138,6 +141,9 @@ func (l *Loop) flushGated() {
 // flushEarly writes in the middle of Serve, so that a deep pipeline does not
 // gather its replies in memory.
 func (l *Loop) flushEarly(c *Conn) {
+	if l.overflows(c) {
+		return
+	}
 	limit := c.end()
 	if len(c.gates) > 0 {
 		limit = c.open(l.srv.handler.Watermark())
@@ -219,6 +225,7 @@ func (l *Loop) write(c *Conn, limit int64) {
 			}
 		}
 	}
+	l.weigh(c)
 	if c.sent < c.end() {
 		if !c.serving {
 			c.retire(retireBytes)
@@ -252,6 +259,16 @@ func (l *Loop) writable(c *Conn) {
 			l.close(c, err)
 		}
 	}
+}
+
+// overflows closes a connection whose replies exceed the hard limit before any of them is tried to be sent, as in Redis: whether it lives
+// must not hang on how much the kernel takes. What fits in a first buffer does not count, so that no limit makes a server mute.
+func (l *Loop) overflows(c *Conn) bool {
+	if c.unsent() <= outBufBytes || l.limits.OutputHardBytes == 0 && c.limits == nil {
+		return false
+	}
+	l.checkOutput(c)
+	return c.stop&(stopDead|stopDoomed) != 0
 }
 
 // checkOutput closes a connection whose unsent output exceeds its limits.

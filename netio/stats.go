@@ -8,6 +8,8 @@ type Stats struct {
 	Accepted, Rejected, BytesIn, BytesOut, QueryLimitCloses, OutputLimitCloses int64
 	LongestTurnNanos                                                           int64
 	Takeovers, Migrations                                                      int64
+	// Turns counts the turns of all loops, TurnNanos what they took, without the waiting between them and without commits.
+	Turns, TurnNanos int64
 }
 
 type counters struct {
@@ -24,7 +26,18 @@ func (s *Server) ResetStats() {
 		l.bytesIn.Store(0)
 		l.bytesOut.Store(0)
 		l.longest.Store(0)
+		l.turns.Store(0)
+		l.turnNanos.Store(0)
 	}
+}
+
+// BufferedBytes is what connections take in buffers for input that is not complete and output that is not sent, as of the end of
+// each loop's latest turn. Buffers that loops lend from turn to turn are not counted. Any goroutine.
+func (s *Server) BufferedBytes() (n int64) {
+	for _, l := range s.loops {
+		n += l.heldSeen.Load()
+	}
+	return n
 }
 
 // Stats sums over all loops. Any goroutine.
@@ -40,6 +53,8 @@ func (s *Server) Stats() Stats {
 	for _, l := range s.loops {
 		st.BytesIn += l.bytesIn.Load()
 		st.BytesOut += l.bytesOut.Load()
+		st.Turns += l.turns.Load()
+		st.TurnNanos += l.turnNanos.Load()
 		st.LongestTurnNanos = max(st.LongestTurnNanos, l.longest.Load())
 	}
 	return st

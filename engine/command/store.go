@@ -33,6 +33,10 @@ type Store struct {
 	// NoActiveExpire stops active expiry (DEBUG SET-ACTIVE-EXPIRE 0).
 	NoActiveExpire atomic.Bool
 
+	// Clients gives the bytes that wait in clients' input and output buffers, which count against maxmemory as in Redis. Set before the
+	// first command is served; nil: there are no clients.
+	Clients func() int64
+
 	// NextExpiry is no later than the earliest expiry of all keys (Unix ms): commands lower it, active expiry raises it.
 	NextExpiry atomic.Int64
 
@@ -98,8 +102,16 @@ func (st *Store) FixedMemory() int64 {
 	return int64(len(st.rules)) * int64(unsafe.Sizeof(shardRules{}))
 }
 
-// UsedMemory is what maxmemory is held against: the data, with all that finding and expiring them takes. Bytes.
-func (st *Store) UsedMemory() int64 { return st.FixedMemory() + st.KS.Used() }
+// ClientMemory is what waits in clients' buffers. Bytes.
+func (st *Store) ClientMemory() int64 {
+	if st.Clients == nil {
+		return 0
+	}
+	return st.Clients()
+}
+
+// UsedMemory is what maxmemory is held against: the data, with all that finding and expiring them takes, and clients' buffers. Bytes.
+func (st *Store) UsedMemory() int64 { return st.FixedMemory() + st.KS.Used() + st.ClientMemory() }
 
 // Log is where effects go, or nil when nothing is logged.
 func (st *Store) Log() *aof.Log { return st.log.Load() }

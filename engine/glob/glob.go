@@ -39,12 +39,16 @@ func HasMeta(pattern string) bool {
 	return false
 }
 
+// mostStars is how many stars Redis follows before it gives up on a pattern.
+const mostStars = 1000
+
 func match[T ~string | ~[]byte](pattern, s T, fold bool) bool {
 	if len(s) == 0 {
 		// Redis's matcher does not look for stars here, and its callers take a lone one for everything.
 		return len(pattern) == 0 || len(pattern) == 1 && pattern[0] == '*'
 	}
 	p, i := 0, 0
+	stars := 0
 	star, resume := -1, 0 // the pattern position behind the last star, and how much of s it has taken so far
 	for i < len(s) {
 		if p < len(pattern) && pattern[p] == '*' {
@@ -53,6 +57,9 @@ func match[T ~string | ~[]byte](pattern, s T, fold bool) bool {
 			}
 			if p == len(pattern) {
 				return true
+			}
+			if stars++; stars > mostStars {
+				return false
 			}
 			star, resume = p, i
 			continue

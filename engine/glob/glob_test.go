@@ -48,6 +48,22 @@ func TestStarsAreNotExponential(t *testing.T) {
 	}
 }
 
+// TestMostStars: as in redis-server 7, which gives up on a pattern of more than a thousand stars; the last one does not count.
+func TestMostStars(t *testing.T) {
+	s := strings.Repeat("a", 50000)
+	for _, c := range []struct {
+		pattern string
+		want    bool
+	}{
+		{strings.Repeat("*?", 50000), false}, {strings.Repeat("*a", 1000), true}, {strings.Repeat("*a", 1001), false},
+		{strings.Repeat("*a", 1000) + "*", true}, {strings.Repeat("*", 5000) + "a", true},
+	} {
+		if got := MatchString(c.pattern, s); got != c.want {
+			t.Errorf("%.6s... (%d bytes): %v", c.pattern, len(c.pattern), got)
+		}
+	}
+}
+
 func TestMatchDoesNotAllocate(t *testing.T) {
 	p, s := []byte("user:*[0-9]?\\*x"), []byte("user:abc17*x")
 	if n := testing.AllocsPerRun(100, func() { Match(p, s) }); n != 0 {
