@@ -38,7 +38,8 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 		ls.settleReply(ss, pos)
 		return true
 	}
-	if d.Flags&command.DenyOOM != 0 && !s.memoryAllows(c) {
+	// Any command makes room, as in Redis: what a client does not read takes memory, too.
+	if !s.memoryAllows(c) && d.Flags&command.DenyOOM != 0 {
 		if ss.multi != nil {
 			ss.multi.aborted = true
 		}
