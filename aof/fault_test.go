@@ -383,6 +383,36 @@ func TestFresh(t *testing.T) {
 	}
 }
 
+// TestFreshWithoutBase: the first base never came, and there was no AOF before.
+func TestFreshWithoutBase(t *testing.T) {
+	dir := t.TempDir()
+	l, _, err := Open(Options{Dir: dir, Fresh: true, StartOffset: 100, Policy: Always}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Append(0, 0, oneSet)
+	l.Commit(GoalSync)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, rec, r := openT(t, Options{Dir: dir})
+	if rec.Existed || !rec.NeedsBase || len(r.bytes) > 0 || rec.Offset != 0 {
+		t.Fatalf("%+v %q", rec, r.bytes)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := OSFS{}.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if name == "appendonly.aof.1.incr.aof" {
+			t.Fatalf("left behind: %v", names)
+		}
+	}
+}
+
 // TestByReference sends effects that no ring can hold.
 func TestByReference(t *testing.T) {
 	o := Options{Dir: t.TempDir(), Shards: 2, RingBytes: 16 << 10, SegmentBytes: 1 << 20, RefBytes: 3 << 20, Policy: Always, LoadTruncated: true}

@@ -197,3 +197,38 @@ func TestDirectoryInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestFirstStartInterrupted: until there is a base or a byte of log, there is no AOF: the caller loads its RDB again.
+func TestFirstStartInterrupted(t *testing.T) {
+	o := Options{Dir: t.TempDir(), LoadTruncated: true}
+	for range 2 {
+		l, rec, _ := openT(t, o)
+		if rec.Existed || !rec.NeedsBase {
+			t.Fatalf("%+v", rec)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, _, _ := openT(t, o)
+	rw, err := l.BeginRewrite(l.Mark())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rw.Write(emptyBase); err != nil {
+		t.Fatal(err)
+	}
+	if err := rw.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, rec, _ := openT(t, o)
+	if !rec.Existed || rec.NeedsBase {
+		t.Fatalf("%+v", rec)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

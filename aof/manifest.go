@@ -71,6 +71,8 @@ type meta struct {
 	// and no rewrite has committed yet.
 	detached bool
 	old      []*fileEntry
+	// orphans are known to the sidecar, and not or no longer to the manifest: the start removes them.
+	orphans []*fileEntry
 }
 
 func (m *meta) spareName() string {

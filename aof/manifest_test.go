@@ -76,14 +76,14 @@ func TestSidecarDamage(t *testing.T) {
 		{name: "x", typ: typeIncr, state: stateActive, epoch: 0xfedcba98},
 		{name: "y z", typ: typeIncr, state: stateClosed, epoch: 1, length: 2, chain: 3, start: 4, end: 5, tail: 6}}}
 	p := m.sidecar()
-	id, known, err := parseSidecar(p)
+	id, known, _, err := parseSidecar(p)
 	if err != nil || id != m.id || known["x"].epoch != 0xfedcba98 || !sameEntry(known["y z"], m.incr[1]) || known["b"].start != 17 {
 		t.Fatalf("%v %q %+v", err, id, known)
 	}
 	for i := range p {
 		q := append([]byte(nil), p...)
 		q[i] ^= 1 << rand.IntN(8)
-		if _, _, err := parseSidecar(q); err == nil {
+		if _, _, _, err := parseSidecar(q); err == nil {
 			t.Fatalf("a changed byte %d goes unnoticed", i)
 		}
 	}
@@ -92,4 +92,28 @@ func TestSidecarDamage(t *testing.T) {
 func sameEntry(a, b *fileEntry) bool {
 	return a.name == b.name && a.typ == b.typ && a.state == b.state && a.epoch == b.epoch && a.length == b.length && a.chain == b.chain &&
 		a.start == b.start && a.end == b.end && a.tail == b.tail
+}
+
+// TestManifestMissing: what a sidecar knows is not thrown away because the manifest is gone.
+func TestManifestMissing(t *testing.T) {
+	fsys := newSimFS(rand.New(rand.NewPCG(1, 1)))
+	o := Options{FS: fsys, Dir: "d", manual: true}
+	l, _, err := Open(o, &tape{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Append(0, 0, oneSet)
+	l.Commit(GoalSync)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := fsys.Remove("d/appendonly.aof.manifest"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Open(o, &tape{}); err == nil || !strings.Contains(err.Error(), "appendonly.aof.manifest is missing") {
+		t.Fatal(err)
+	}
+	if fsys.names["d/appendonly.aof.1.incr.aof"] == nil {
+		t.Fatal("the segment was deleted")
+	}
 }

@@ -40,7 +40,8 @@ type Options struct {
 	LoadTruncated bool // aof-load-truncated
 
 	// Fresh opens the directory without replaying it: the log starts at StartOffset with the replication id in ID, and
-	// what the directory holds is replaced when the first Rewrite commits. Until then a restart still loads the old content.
+	// what the directory holds is replaced when the first Rewrite commits. Until then a restart still loads the old content,
+	// or finds no AOF if there was none: increments without their base are worth nothing.
 	Fresh       bool
 	StartOffset int64
 	ID          string // with Fresh: the id to keep; empty: a new one
@@ -148,7 +149,7 @@ type RDBLoader interface {
 
 // Recovery says what Open found.
 type Recovery struct {
-	Existed   bool   // there was an AOF
+	Existed   bool   // there was an AOF: a base, or log bytes
 	Offset    int64  // where the log continues
 	ID        string // replication id kept beside the manifest
 	Truncated int64  // bytes cut from a torn tail

@@ -53,6 +53,7 @@ type sim struct {
 	synced int64  // highest Synced seen
 	faults bool
 	opened bool
+	based  bool // what the log holds can be recovered: not opened Fresh, or the first base has been committed
 	log    []string
 }
 
@@ -72,7 +73,16 @@ func (s *sim) fail(format string, a ...any) {
 // start opens the log and checks what recovery found.
 func (s *sim) start() {
 	r := &simReplayer{fs: s.fs}
-	l, rec, err := Open(s.options(), r)
+	o := s.options()
+	s.based = s.rng.IntN(6) > 0
+	o.Fresh, o.StartOffset = !s.based, int64(len(s.stream))
+	l, rec, err := Open(o, r)
+	if !s.based && err == nil {
+		if s.l = l; rec.Offset != o.StartOffset {
+			s.fail("fresh at %d, asked for %d", rec.Offset, o.StartOffset)
+		}
+		return
+	}
 	if err != nil {
 		s.fail("false alarm: %v (synced %d, appended %d)", err, s.synced, len(s.stream))
 	}
@@ -95,7 +105,7 @@ func (s *sim) start() {
 
 // see notes what a client could have been told.
 func (s *sim) see() {
-	if y := s.l.Synced(); y > s.synced {
+	if y := s.l.Synced(); y > s.synced && s.based {
 		s.synced = y
 	}
 	if s.l.Synced() > s.l.Appended() || s.l.Appended() > s.l.Reserved() {
@@ -180,7 +190,9 @@ func (s *sim) life() (lost bool) {
 		case rw != nil:
 			if s.rng.IntN(4) == 0 {
 				rw.Abort()
-			} else if err := rw.Commit(); err != nil && !s.faults {
+			} else if err := rw.Commit(); err == nil {
+				s.based = true
+			} else if !s.faults {
 				s.fail("rewrite: %v", err)
 			}
 			rw = nil
@@ -308,7 +320,8 @@ func TestDamage(t *testing.T) {
 		}
 		s.fs.crashAt = 0
 		lost := rng.IntN(2) == 0
-		s.start()
+		for s.start(); !s.based; s.start() {
+		}
 		for range 1 + rng.IntN(50) {
 			s.append()
 			if rng.IntN(3) == 0 {

@@ -72,15 +72,18 @@ func (l *Log) recover(r Replayer) (*Recovery, error) {
 		if m.base != nil {
 			m.old = append(m.old, m.base)
 		}
-		if m.detached = len(m.old) > 0; !m.detached {
-			m.oldID = ""
-		}
+		m.detached = true
 		m.base, m.incr, m.hist = nil, nil, nil
 		ld.off = o.StartOffset
 	} else if err := ld.load(); err != nil {
 		return nil, err
 	}
 	rec := ld.rec
+	if !o.Fresh && m.base == nil && rec.Payload == 0 {
+		// A first start that ended before its base was written. To call this an AOF would be to ignore, for ever, the RDB that
+		// the base was to be made of.
+		rec.Existed = false
+	}
 	if m.id == "" || rec.Foreign {
 		m.id = newID()
 	}
@@ -105,6 +108,18 @@ func (ld *loader) readMeta() error {
 	p, err := readSmall(ld.fs, join(ld.dir, manifestName(ld.name)), 64<<20)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		// A log that was opened Fresh and whose first base never came may have left segments.
+		if p, err := readSmall(ld.fs, join(ld.dir, sidecarName(ld.name)), 64<<20); err == nil {
+			_, known, detached, err := parseSidecar(p)
+			for _, e := range known {
+				if err == nil && detached {
+					ld.meta.orphans = append(ld.meta.orphans, e)
+				} else if e.typ == typeBase || e.length > 0 {
+					return fmt.Errorf("aof: %s holds an AOF but its manifest %s is missing. Restore it from a backup, or move the directory "+
+						"away to start without", ld.dir, manifestName(ld.name))
+				}
+			}
+		}
 		return ld.upgrade()
 	case err != nil:
 		return fmt.Errorf("aof: cannot read the manifest: %w", err)
@@ -128,7 +143,7 @@ func (ld *loader) readMeta() error {
 	}
 	var known map[string]*fileEntry
 	if err == nil {
-		m.id, known, err = parseSidecar(p)
+		m.id, known, _, err = parseSidecar(p)
 	}
 	if err != nil {
 		return fmt.Errorf("aof: %s: %w. Restore it from a backup, or rebuild it with: tidemark-aof repair %s", side, err, ld.dir)
@@ -157,8 +172,7 @@ func (ld *loader) readMeta() error {
 		}
 	}
 	for _, e := range known { // registered or replaced, but the manifest never said so, or no longer does
-		m.maxIncr = max(m.maxIncr, e.seq)
-		m.old = append(m.old, e)
+		m.orphans = append(m.orphans, e)
 	}
 	return nil
 }
@@ -216,7 +230,7 @@ func (ld *loader) load() error {
 			return err
 		}
 		if end { // what follows is behind a torn tail
-			m.old = append(m.old, m.incr[i+1:]...)
+			m.orphans = append(m.orphans, m.incr[i+1:]...)
 			m.incr = m.incr[:i+1]
 			ld.changed = true
 		}
@@ -579,7 +593,7 @@ func (ld *loader) sweep() error {
 	if err != nil {
 		return err
 	}
-	m.old = append(m.old, m.hist...) // a rewrite had replaced them
+	m.orphans = append(m.orphans, m.hist...) // a rewrite had replaced them
 	m.hist = nil
 	inUse := map[string]bool{}
 	for _, e := range m.incr {
@@ -591,7 +605,10 @@ func (ld *loader) sweep() error {
 	gone := map[string]bool{}
 	reusable := map[string]bool{} // segments that were prepared or in use when the process ended
 	for _, e := range m.old {
-		if !m.detached && !inUse[e.name] {
+		inUse[e.name] = true
+	}
+	for _, e := range m.orphans {
+		if !inUse[e.name] {
 			gone[e.name] = true
 			reusable[e.name] = e.state == stateActive
 		}
@@ -610,13 +627,11 @@ func (ld *loader) sweep() error {
 		}
 	}
 	slices.Sort(m.spares)
-	if !m.detached {
-		m.old = nil
-	}
+	m.orphans = nil
 	if ld.changed || len(gone) > 0 {
 		// The manifest forgets first, then the sidecar, then the files go.
-		if !m.detached {
-			if err := replaceFile(ld.fs, ld.dir, manifestName(ld.name), m.manifest()); err != nil {
+		if p := m.manifest(); !m.detached && len(p) > 0 {
+			if err := replaceFile(ld.fs, ld.dir, manifestName(ld.name), p); err != nil {
 				return err
 			}
 		}

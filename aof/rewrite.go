@@ -196,16 +196,29 @@ func (r *Rewrite) switchTo() error {
 	l.segMu.Unlock()
 	m.hist = append(hist, replaced...)
 	m.old = nil
+	// The sidecar keeps what it says about the replaced files until the manifest has let go of them, and that the log is
+	// detached until the manifest says that it is not.
+	err := l.saveSidecarLocked()
 	m.detached = false
-	// The sidecar keeps what it says about the replaced files until the manifest has let go of them.
-	if err := l.saveAddedLocked(); err != nil {
+	if err == nil {
+		err = l.saveManifestLocked()
+	}
+	if err != nil {
 		maxBase := m.maxBase
 		*m = was
 		m.maxBase = maxBase // the number is spent
-		_ = l.o.FS.Remove(l.path(base.name))
+		// The manifest on the disk may be the new one all the same: the base goes only when the old one is surely back.
+		if !was.detached && l.saveManifestLocked() == nil {
+			_ = l.o.FS.Remove(l.path(base.name))
+		}
 		return err
 	}
 	m.oldID = ""
+	if was.detached {
+		if err := l.saveSidecarLocked(); err != nil {
+			l.logf('#', "aof: %v", err) // the next change of files writes it again
+		}
+	}
 	l.segMu.Lock()
 	for _, e := range m.hist {
 		e.typ = typeHistory

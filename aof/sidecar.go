@@ -19,6 +19,7 @@ import (
 //	loaded appendonly.aof.3.incr.aof length 1234
 //	sum 1a2b3c4d
 //
+// "detached yes" follows the id while the manifest does not name the segments yet: a log opened Fresh, before its first base.
 // The id that counts is that of the base if the manifest names one: a log opened Fresh changes both with the manifest.
 // The last line is the CRC-32C of everything before it. An entry without a file in the manifest is an orphan.
 const sidecarTitle = "tidemark-aof 1"
@@ -30,6 +31,9 @@ func (m *meta) sidecar() []byte {
 		id = m.oldID
 	}
 	fmt.Fprintf(&b, "%s\nid %s\n", sidecarTitle, id)
+	if m.detached {
+		fmt.Fprintf(&b, "detached yes\n")
+	}
 	line := func(e *fileEntry) {
 		name := quoteName(e.name)
 		switch {
@@ -64,30 +68,34 @@ func (m *meta) sidecar() []byte {
 	return b.Bytes()
 }
 
-// parseSidecar gives the id and what is known by file name.
-func parseSidecar(p []byte) (id string, known map[string]*fileEntry, err error) {
+// parseSidecar gives the id and what is known by file name, and whether the manifest does not name the newest segments yet.
+func parseSidecar(p []byte) (id string, known map[string]*fileEntry, detached bool, err error) {
 	i := bytes.LastIndex(p, []byte("\nsum ")) + 1
 	if i == 0 || len(p) != i+len("sum 01234567\n") || p[len(p)-1] != '\n' {
-		return "", nil, errors.New("the checksum line is missing")
+		return "", nil, false, errors.New("the checksum line is missing")
 	}
 	want, ok := getHex(p[i+4 : i+12])
 	if got := crc32.Checksum(p[:i], castagnoli); !ok || uint64(got) != want {
-		return "", nil, fmt.Errorf("checksum mismatch: the file says %q, its content gives %08x", p[i+4:i+12], got)
+		return "", nil, false, fmt.Errorf("checksum mismatch: the file says %q, its content gives %08x", p[i+4:i+12], got)
 	}
 	known = map[string]*fileEntry{}
 	for n, line := range strings.Split(strings.TrimSuffix(string(p[:i]), "\n"), "\n") {
 		if n == 0 {
 			if line != sidecarTitle {
-				return "", nil, fmt.Errorf("written by another version: %q", line)
+				return "", nil, false, fmt.Errorf("written by another version: %q", line)
 			}
 			continue
 		}
 		words, ok := splitWords(line)
 		if !ok || len(words) < 2 || len(words)%2 != 0 {
-			return "", nil, fmt.Errorf("line %d does not parse: %q", n+1, line)
+			return "", nil, false, fmt.Errorf("line %d does not parse: %q", n+1, line)
 		}
-		if words[0] == "id" {
+		switch words[0] {
+		case "id":
 			id = words[1]
+			continue
+		case "detached":
+			detached = true
 			continue
 		}
 		e := &fileEntry{name: words[1], typ: typeIncr, start: unknownOffset}
@@ -101,7 +109,7 @@ func parseSidecar(p []byte) (id string, known map[string]*fileEntry, err error) 
 		case "loaded":
 			e.state = stateLoaded
 		default:
-			return "", nil, fmt.Errorf("line %d does not parse: %q", n+1, line)
+			return "", nil, false, fmt.Errorf("line %d does not parse: %q", n+1, line)
 		}
 		for i := 2; i < len(words); i += 2 {
 			if words[i] == "id" {
@@ -114,7 +122,7 @@ func parseSidecar(p []byte) (id string, known map[string]*fileEntry, err error) 
 			}
 			v, err := strconv.ParseInt(words[i+1], base, 64)
 			if err != nil || v < 0 && words[i] != "start" {
-				return "", nil, fmt.Errorf("line %d does not parse: %q", n+1, line)
+				return "", nil, false, fmt.Errorf("line %d does not parse: %q", n+1, line)
 			}
 			switch words[i] {
 			case "epoch":
@@ -133,5 +141,5 @@ func parseSidecar(p []byte) (id string, known map[string]*fileEntry, err error) 
 		}
 		known[e.name] = e
 	}
-	return id, known, nil
+	return id, known, detached, nil
 }
