@@ -50,6 +50,7 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 		return true
 	}
 	if s.pause.active.Load() && s.pause.holds(ss, d, c.Now) {
+		ss.conn.Hold()
 		return false
 	}
 	if ss.multi != nil && !d.Immediate {
@@ -61,6 +62,8 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 	c.Cmd, c.Args, c.Raw = d, args, raw
 	if !c.Run() {
 		ls.wantRoom = true
+		ls.parked = append(ls.parked, ss)
+		ss.conn.HoldQuietly() // a client that has said all it has to say may have shut its half down
 		return false
 	}
 	ss.lastCmd = d

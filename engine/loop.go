@@ -66,10 +66,6 @@ func (s *Server) Serve(c *netio.Conn) {
 		}
 		if !ls.do(ss, ls.req.Args, ls.req.Raw) {
 			c.Unread()
-			c.Hold()
-			if ls.wantRoom {
-				ls.parked = append(ls.parked, ss)
-			}
 			break
 		}
 		ss.db = x.DB
