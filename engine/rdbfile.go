@@ -125,7 +125,10 @@ func (s *Server) readRDB(in io.Reader, name string) (size int64, err error) {
 	var keys []command.Key
 	var warmth uint64
 	err = d.Each(func(items []rdb.Item) error {
-		// All buckets are touched before the first is used, so that their cache misses overlap.
+		// All buckets are touched before the first is used, so that their cache misses overlap. One lock around all: taking a lock
+		// for each would wait for the misses before it.
+		s.store.KS.LockAll()
+		defer s.store.KS.UnlockAll()
 		keys = keys[:0]
 		for i := range items {
 			it := &items[i]
@@ -143,9 +146,7 @@ func (s *Server) readRDB(in io.Reader, name string) (size int64, err error) {
 			if it.Kind != rdb.KindEntry {
 				continue
 			}
-			k.Shard.Lock()
 			warmth += k.Shard.Warm(it.DB, k.Hash)
-			k.Shard.Unlock()
 		}
 		for i := range items {
 			it, k := &items[i], &keys[i]
@@ -159,10 +160,8 @@ func (s *Server) readRDB(in io.Reader, name string) (size int64, err error) {
 			case it.Idle > 0 && !s.store.LFU.Load():
 				access = uint32(c.Now/1000-it.Idle) & 0xffffff
 			}
-			k.Shard.Lock()
 			r := k.Shard.Find(it.DB, k.Hash, it.Key)
 			k.Shard.PutString(it.DB, k.Hash, r, it.Key, it.Value, command.StringEncoding(it.Value), it.ExpireAt, access)
-			k.Shard.Unlock()
 		}
 		return nil
 	})

@@ -24,6 +24,84 @@ func rss(t testing.TB) int64 {
 	return n * int64(os.Getpagesize())
 }
 
+// TestMemoryComesBack: what was deleted or flushed is given back to the system, and counters return to zero.
+func TestMemoryComesBack(t *testing.T) {
+	ks := New(Options{Shards: 8, Databases: 4})
+	defer ks.Close()
+	var key [16]byte
+	const n = 600_000 / effort
+	peak := int64(0)
+	val := make([]byte, 200)
+	put := func(db int) {
+		for i := range n {
+			benchKey(&key, i)
+			h := ks.Hash(key[:])
+			s := ks.Shard(ks.ShardIndex(h))
+			s.PutString(db, h, s.Find(db, h, key[:]), key[:], val, Raw, NoExpire, 0)
+		}
+		peak = ks.Memory().Mapped
+		if used := ks.Used(); used < n*216 || used > n*250 {
+			t.Fatalf("%d bytes used for %d keys", used, n)
+		}
+	}
+	settle := func(what string) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
+			m := ks.Memory()
+			if m.PendingFree == 0 && m.Mapped < peak/2 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("after %s: %+v, the peak was %d", what, m, peak)
+			}
+		}
+		if m := ks.Memory(); m.Used != 0 || m.Tables != 0 || m.Large != 0 || m.ExpiryIndex != 0 || ks.Used() != 0 {
+			t.Fatalf("after %s: %+v", what, m)
+		}
+	}
+	for _, wait := range []bool{false, true} {
+		put(1)
+		for i := range ks.NumShards() {
+			ks.Shard(i).Flush(1, wait)
+		}
+		settle("FLUSHDB")
+	}
+	put(2)
+	for i := range n {
+		benchKey(&key, i)
+		h := ks.Hash(key[:])
+		s := ks.Shard(ks.ShardIndex(h))
+		s.Delete(2, h, s.Find(2, h, key[:]))
+	}
+	settle("DEL of everything")
+}
+
+// TestHotPathDoesNotAllocate on the Go heap.
+func TestHotPathDoesNotAllocate(t *testing.T) {
+	ks := benchKeyspace(t, 10_000)
+	var key [16]byte
+	val := make([]byte, 64)
+	i := 0
+	if n := testing.AllocsPerRun(20_000, func() {
+		benchKey(&key, i%10_000)
+		i++
+		h := ks.Hash(key[:])
+		s := ks.Shard(ks.ShardIndex(h))
+		s.Lock()
+		r := s.Find(3, h, key[:])
+		r = s.PutString(3, h, r, key[:], val[:i%64], EmbStr, NoExpire, 7)
+		r = s.SetExpire(3, h, r, int64(i))
+		r, v := s.Resize(3, h, r, 80)
+		v[3]++
+		if i%3 == 0 {
+			s.Delete(3, h, r)
+		}
+		s.Unlock()
+	}); n > 0 {
+		t.Errorf("%v allocations for each round", n)
+	}
+}
+
 // BenchmarkTenMillion fills in 10 M keys of 16 B + 64 B once and reports memory per key, the longest single
 // insertion, and how long FLUSHALL ASYNC holds the locks.
 func BenchmarkTenMillion(b *testing.B) {

@@ -1,6 +1,9 @@
 package rdb
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // LZF, the compression of strings in RDB files (format by Marc Lehmann, liblzf). A stream is a sequence of
 //
@@ -76,44 +79,45 @@ func lzfCompress(dst, src []byte, limit int, table []uint32) ([]byte, bool) {
 	return dst, true
 }
 
-// expandLZF appends the n bytes that src expands to, or reports that src is not a valid stream of that length.
+// expandLZF appends the n bytes that src expands to, or reports that src is not a valid stream of that length. dst must have room for n
+// bytes more, or is grown once.
 func expandLZF(dst, src []byte, n int) ([]byte, bool) {
 	start := len(dst)
+	dst = slices.Grow(dst, n)
+	out := dst[start : start+n]
+	o := 0
 	for i := 0; i < len(src); {
 		c := int(src[i])
 		i++
 		if c < lzfMaxLiteral {
-			if i+c+1 > len(src) {
-				return dst[:start], false
+			if i+c+1 > len(src) || o+c+1 > n {
+				return dst, false
 			}
-			dst = append(dst, src[i:i+c+1]...)
+			copy(out[o:], src[i:i+c+1])
+			o += c + 1
 			i += c + 1
 			continue
 		}
 		length := c>>5 + 2
 		if length == 9 {
 			if i >= len(src) {
-				return dst[:start], false
+				return dst, false
 			}
 			length += int(src[i])
 			i++
 		}
 		if i >= len(src) {
-			return dst[:start], false
+			return dst, false
 		}
-		from := len(dst) - (c&0x1f<<8 | int(src[i])) - 1
+		from := o - (c&0x1f<<8 | int(src[i])) - 1
 		i++
-		if from < start || len(dst)-start+length > n {
-			return dst[:start], false
+		if from < 0 || o+length > n {
+			return dst, false
 		}
-		if from+length <= len(dst) {
-			dst = append(dst, dst[from:from+length]...)
-			continue
-		}
-		for range length { // the copy overlaps itself: a repeating pattern
-			dst = append(dst, dst[from])
-			from++
+		// A copy that overlaps itself repeats a pattern; what is there of it doubles every time round.
+		for end := o + length; o < end; {
+			o += copy(out[o:end], out[from:o])
 		}
 	}
-	return dst, len(dst)-start == n
+	return dst[:start+n], o == n
 }
