@@ -67,6 +67,10 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 		return false
 	}
 	ss.lastCmd = d
+	if ls.flushedAll {
+		ls.flushedAll = false
+		ls.saveEmptied(ss)
+	}
 	if c.Wrote != 0 {
 		ss.lastWrite = c.Wrote
 		c.Wrote, ls.wrote = 0, true

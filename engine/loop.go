@@ -19,6 +19,7 @@ type loopState struct {
 
 	// What the turn did; EndTurn reads and clears it.
 	wrote, read, gated, wantRoom, wantSync bool
+	flushedAll                             bool // FLUSHALL was executed just now
 
 	parked  []*session // held by a full ring
 	waiters waiterList

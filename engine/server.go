@@ -108,6 +108,7 @@ func Start(cfg *config.Config, log *serverlog.Logger) (*Server, error) {
 	}
 	s.net = n
 	s.store.Clients = n.BufferedBytes
+	s.store.FlushedAll = s.noteFlushAll
 	s.watchConfig()
 	if err := n.Start(); err != nil {
 		s.closeLog()

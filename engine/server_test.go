@@ -378,6 +378,27 @@ func TestClientBuffersCount(t *testing.T) {
 	eventually(t, "the memory is free again", func() bool { return s.store.UsedMemory() <= used })
 }
 
+// TestFlushAllSaves: with save points, what was flushed does not come back from the RDB file, and no change waits for a save.
+func TestFlushAllSaves(t *testing.T) {
+	dir := t.TempDir()
+	s := testServer(t, dir, "--appendonly", "no", "--save", "3600 1000")
+	c := dial(t, s)
+	clean := func() {
+		t.Helper()
+		if info := c.do("INFO persistence"); !strings.Contains(info, "rdb_changes_since_last_save:0") {
+			t.Errorf("changes are left: %s", info)
+		}
+	}
+	c.want("SET k 1", "OK", "SAVE", "OK", "SET k 2", "OK", "FLUSHALL", "OK")
+	clean()
+	c.want("SET k 3", "OK", "BGSAVE", "Background saving started", "MULTI", "OK", "SET j 1", "QUEUED", "FLUSHALL SYNC", "QUEUED", "EXEC", "[OK OK]")
+	clean()
+	c.want("FLUSHALL NONSENSE", "-ERR syntax error")
+	s.Shutdown(config.ShutdownNoSave)
+	c = dial(t, testServer(t, dir, "--appendonly", "no"))
+	c.want("DBSIZE", "0")
+}
+
 func TestTransactions(t *testing.T) {
 	s := testServer(t, t.TempDir(), "--appendfsync", "always")
 	a, b := dial(t, s), dial(t, s)

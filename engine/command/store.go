@@ -37,6 +37,9 @@ type Store struct {
 	// first command is served; nil: there are no clients.
 	Clients func() int64
 
+	// FlushedAll is called within FLUSHALL, when everything is gone. Set before the first command is served, or nil.
+	FlushedAll func(*Ctx)
+
 	// NextExpiry is no later than the earliest expiry of all keys (Unix ms): commands lower it, active expiry raises it.
 	NextExpiry atomic.Int64
 

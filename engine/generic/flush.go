@@ -52,8 +52,12 @@ var flushDB = &command.Descriptor{
 var flushAll = &command.Descriptor{
 	Name: "flushall", Arity: -1, Flags: command.Write, Categories: command.CatKeyspace | command.CatDangerous,
 	Log: command.LogRequest, Scope: command.ScopeAll,
-	Handler: func(c *command.Ctx) { flush(c, 0, c.Store.KS.Databases()) },
-	Group:   "server", Since: "1.0.0", Summary: "Removes every key of every database.",
+	Handler: func(c *command.Ctx) {
+		if flush(c, 0, c.Store.KS.Databases()) && c.Store.FlushedAll != nil && !c.Replay {
+			c.Store.FlushedAll(c)
+		}
+	},
+	Group: "server", Since: "1.0.0", Summary: "Removes every key of every database.",
 	Complexity: "O(1) for the caller; the memory is given back in the background.",
 	Args:       flushArgs,
 	Tips:       []string{"request_policy:all_shards", "response_policy:all_succeeded"},
@@ -68,8 +72,8 @@ var flushHistory = [][2]string{{"4.0.0", "Added the `ASYNC` flushing mode modifi
 
 // flush empties the databases from (inclusive) to (exclusive). The memory goes back in the background even with SYNC: waiting
 // for it would stop every connection of this loop, and nobody can see the difference but by used_memory. ASYNC is counted
-// in lazyfreed_objects, as it is in Redis.
-func flush(c *command.Ctx, from, to int) {
+// in lazyfreed_objects, as it is in Redis. It reports whether the request was valid.
+func flush(c *command.Ctx, from, to int) bool {
 	async := false
 	switch {
 	case len(c.Args) == 1:
@@ -78,7 +82,7 @@ func flush(c *command.Ctx, from, to int) {
 		async = true
 	default:
 		c.W.Error(command.ErrSyntax)
-		return
+		return false
 	}
 	n := int64(0)
 	for db := from; db < to; db++ {
@@ -97,6 +101,7 @@ func flush(c *command.Ctx, from, to int) {
 	}
 	c.ChangedAll(n)
 	c.W.OK()
+	return true
 }
 
 // dbKeys counts the keys of a database. All shards must be locked.
