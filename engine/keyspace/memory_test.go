@@ -29,7 +29,7 @@ func TestMemoryComesBack(t *testing.T) {
 	ks := New(Options{Shards: 8, Databases: 4})
 	defer ks.Close()
 	var key [16]byte
-	const n = 600_000 / effort
+	const n = 600_000 / min(effort, 2)
 	peak := int64(0)
 	val := make([]byte, 200)
 	put := func(db int) {

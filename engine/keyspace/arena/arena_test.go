@@ -90,7 +90,11 @@ func churn(h *Heap, seed uint64) error {
 		}
 		return nil
 	}
-	for step := range 6000 {
+	steps := 6000
+	if raceBuild {
+		steps /= 6
+	}
+	for step := range steps {
 		if len(blocks) > 0 && rnd.IntN(100) < 48 {
 			i := rnd.IntN(len(blocks))
 			b := blocks[i]
@@ -169,7 +173,7 @@ func TestScavenge(t *testing.T) {
 	p := NewPool()
 	defer p.Close()
 	h := p.NewHeap()
-	const n, size = 40_000, 4096
+	const n, size = 20_000, 4096
 	for round := range 3 {
 		var blocks []Ref
 		for i := range n {

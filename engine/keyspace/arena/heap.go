@@ -20,6 +20,7 @@ type Heap struct {
 	cur     [numClasses]*spanMeta // the slab being allocated from; in no list
 	partial [numClasses]uint32    // other slabs with free blocks
 	all     uint32                // everything
+	spans   int                   // slabs, runs and mappings of all
 	used    int64
 }
 
@@ -81,9 +82,11 @@ func (h *Heap) own(m *spanMeta) {
 		h.metaOf(h.all).allPrev = m.id
 	}
 	h.all = m.id
+	h.spans++
 }
 
 func (h *Heap) disown(m *spanMeta) {
+	h.spans--
 	if m.allNext != 0 {
 		h.metaOf(m.allNext).allPrev = m.allPrev
 	}
@@ -194,6 +197,16 @@ func (h *Heap) Release() {
 		id = next
 	}
 	*h = Heap{Space: h.Space, pool: h.pool}
+}
+
+// trimAbove is how many empty slabs a heap keeps: emptying and refilling a small one should cost nothing.
+const trimAbove = 4
+
+// Trim gives an empty heap's slabs back if they are many.
+func (h *Heap) Trim() {
+	if h.used == 0 && h.spans > trimAbove {
+		h.Release()
+	}
 }
 
 // Bytes returns n bytes of a block from off on. The view lives as long as the block.
