@@ -54,6 +54,12 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 		return false
 	}
 	if ss.multi != nil && !d.Immediate {
+		if ss.multi.bytes+effectBytes(args) > s.queueLimit() {
+			s.log.Warningf("Closing client that reached max query buffer length: id=%d addr=%s, %d bytes are queued in its transaction",
+				ss.id, ss.pub.addr, ss.multi.bytes)
+			ss.conn.Kill()
+			return true
+		}
 		ss.multi.queue(d, args, raw)
 		w.Simple("QUEUED")
 		ls.settleReply(ss, pos)

@@ -3,6 +3,7 @@ package engine
 import (
 	"unsafe"
 
+	"tidemark/aof"
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
 )
@@ -10,8 +11,8 @@ import (
 // transaction is what MULTI has queued.
 type transaction struct {
 	cmds    []command.Queued
-	aborted bool // a queued command was refused: EXEC will fail
-	bytes   int
+	aborted bool  // a queued command was refused: EXEC will fail
+	bytes   int64 // of effects in the log, at most
 }
 
 type watchedKey struct {
@@ -37,10 +38,28 @@ func (t *transaction) queue(d *command.Descriptor, args [][]byte, raw []byte) {
 			q.Args[i] = append([]byte(nil), a...)
 		}
 	}
-	for _, a := range args {
-		t.bytes += len(a)
-	}
+	t.bytes += effectBytes(args)
 	t.cmds = append(t.cmds, q)
+}
+
+// effectBytes is at least what a request takes in the log.
+func effectBytes(args [][]byte) int64 {
+	n := int64(64)
+	for _, a := range args {
+		n += int64(len(a)) + 16
+	}
+	return n
+}
+
+// mostQueued is how many bytes of effects a transaction may hold, whatever client-query-buffer-limit says: they stand in the log as one record.
+const mostQueued = aof.MaxEffect / 2
+
+// queueLimit is client-query-buffer-limit, which as in Redis counts what a transaction has queued.
+func (s *Server) queueLimit() int64 {
+	if v := s.cfg.Load().ClientQueryBufferBytes; v > 0 && v < mostQueued {
+		return v
+	}
+	return mostQueued
 }
 
 func transactionCommands() []*command.Descriptor {

@@ -445,3 +445,18 @@ func TestReadersNeverSeeUnsyncedValues(t *testing.T) {
 		w.reply()
 	}
 }
+
+func TestTransactionsAreBounded(t *testing.T) {
+	s := testServer(t, t.TempDir(), "--client-query-buffer-limit", "1mb")
+	c := dial(t, s)
+	c.want("MULTI", "OK")
+	value := strings.Repeat("x", 100_000)
+	for range 10 {
+		c.want("SET k "+value, "QUEUED")
+	}
+	c.send("SET k " + value)
+	if _, err := c.r.ReadByte(); err == nil {
+		t.Fatal("the transaction may grow beyond client-query-buffer-limit")
+	}
+	dial(t, s).want("EXISTS k", "0", "PING", "PONG")
+}

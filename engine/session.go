@@ -71,7 +71,7 @@ func (ss *session) publish() {
 	p.db, p.cmd, p.user = ss.db, ss.lastCmd, ss.user
 	p.multi, p.multiMem = -1, 0
 	if ss.multi != nil {
-		p.multi, p.multiMem = len(ss.multi.cmds), ss.multi.bytes
+		p.multi, p.multiMem = len(ss.multi.cmds), int(ss.multi.bytes)
 	}
 	p.watch = len(ss.watching)
 	p.resp = 2
