@@ -9,12 +9,10 @@ import (
 )
 
 const (
-	errNoAuth       = "NOAUTH Authentication required."
-	errOOM          = "OOM command not allowed when used memory > 'maxmemory'."
-	errExecAbort    = "EXECABORT Transaction discarded because of previous errors."
-	errNotInMulti   = "ERR Command not allowed inside a transaction"
-	errLoading      = "LOADING Tidemark is loading the dataset in memory"
-	errShuttingDown = "ERR Server is shutting down"
+	errNoAuth     = "NOAUTH Authentication required."
+	errOOM        = "OOM command not allowed when used memory > 'maxmemory'."
+	errExecAbort  = "EXECABORT Transaction discarded because of previous errors."
+	errNotInMulti = "ERR Command not allowed inside a transaction"
 )
 
 // do runs one request of ss. False: it could not run now, stays in the input, and the connection is held.
