@@ -45,6 +45,7 @@ type Keyspace struct {
 	epoch     uint64 // of the latest snapshot, 1 to 7
 	aborted   int    // epochs that may still be on entries
 	used      atomic.Int64
+	compactor compactor
 }
 
 // Shard is a slice of the keyspace. All methods but Lock, TryLock and Index want the shard's lock held.

@@ -171,6 +171,9 @@ func (m *model) step() {
 			n[k] = v
 		}
 		m.m = n
+	case op == 88:
+		m.ks.compactor.running = true // whether the table is sparse or not
+		m.ks.Compact(m.rnd.IntN(50))
 	case op < 92:
 		m.expire()
 	case ok:

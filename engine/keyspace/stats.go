@@ -27,6 +27,7 @@ type MemoryStats struct {
 func (s *Shard) publish(t *table) {
 	if d := t.Used() - t.pub.used; d > publishEvery || d < -publishEvery || t.n == 0 {
 		s.publishNow(t)
+		s.noticeSparse(t)
 		if t.n == 0 {
 			t.Trim()
 		}

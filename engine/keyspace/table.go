@@ -92,6 +92,8 @@ type table struct {
 	index expiryIndex
 	snap  *tableSnap // while a snapshot has not passed the table's end
 	pub   published
+
+	compacted int64 // Used when it was compacted last, or the most since
 }
 
 func (t *table) at(h uint64) segment { return segment(t.dir[h>>(64-t.depth)]) }

@@ -21,6 +21,7 @@ type Heap struct {
 	partial [numClasses]uint32    // other slabs with free blocks
 	all     uint32                // everything
 	spans   int                   // slabs, runs and mappings of all
+	mapped  int64                 // their bytes
 	used    int64
 }
 
@@ -29,6 +30,23 @@ func (p *Pool) NewHeap() *Heap { return &Heap{Space: p.Space(), pool: p} }
 
 // Used is the sum of the sizes of all blocks, in bytes.
 func (h *Heap) Used() int64 { return h.used }
+
+// Mapped is the memory the heap has taken from the pool, in bytes: its blocks, and the room in slabs between them.
+func (h *Heap) Mapped() int64 { return h.mapped }
+
+func (m *spanMeta) bytes() int64 {
+	if m.class == classHuge {
+		return int64(m.free)
+	}
+	return int64(m.spans) * spanBytes
+}
+
+// Sparse reports whether a block lies in a slab that is less than three quarters full and not the one being
+// allocated from: whoever can move the block to a new one helps to empty the slab.
+func (h *Heap) Sparse(r Ref) bool {
+	m := h.meta(r)
+	return m.class < classRun && m != h.cur[m.class] && uint32(m.used)*classSize[m.class]*4 < m.limit*3
+}
 
 // Alloc returns a block of at least n bytes, aligned to 8 (to 64 when n is a multiple of 64 from 128 on). Its content is undefined.
 func (h *Heap) Alloc(n int) Ref {
@@ -83,10 +101,12 @@ func (h *Heap) own(m *spanMeta) {
 	}
 	h.all = m.id
 	h.spans++
+	h.mapped += m.bytes()
 }
 
 func (h *Heap) disown(m *spanMeta) {
 	h.spans--
+	h.mapped -= m.bytes()
 	if m.allNext != 0 {
 		h.metaOf(m.allNext).allPrev = m.allPrev
 	}
@@ -178,8 +198,10 @@ func (h *Heap) Grow(r Ref, n int) bool {
 		return false
 	}
 	h.used -= int64(m.free)
+	h.mapped -= int64(m.free)
 	h.pool.growHuge(m, n)
 	h.used += int64(m.free)
+	h.mapped += int64(m.free)
 	return true
 }
 

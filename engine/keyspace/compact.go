@@ -1,0 +1,144 @@
+package keyspace
+
+import (
+	"sync/atomic"
+
+	"tidemark/engine/keyspace/arena"
+)
+
+// Compaction. Deleting most keys at random leaves every slab of the arena with a few blocks: nothing is wholly free, so nothing
+// goes back to the system. Since only the table and the expiry index know where an entry is, entries can be moved: a
+// pass over a sparse table moves what lies in slabs less than three quarters full to others, and the slabs they leave empty are given
+// back. It is done in steps, by whoever the owner of the Keyspace chooses; OnSparse says when.
+
+// minWaste is what a table must waste for compaction to be worth it. There is one table for each shard and database.
+const minWaste = 512 << 10
+
+// compactor is where a pass is. One goroutine at a time steps it.
+type compactor struct {
+	wanted atomic.Bool // somebody was told
+	notify func()
+
+	shard, db int
+	pos       uint64 // in the table, 1<<48 when it is through
+	block     int    // of the expiry index
+	running   bool   // in the middle of a table
+	refs      []Ref
+}
+
+// OnSparse sets what is called once when a pass of Compact would give memory back. The call comes with a shard's lock held and must
+// not block. To be set before the Keyspace is used.
+func (ks *Keyspace) OnSparse(f func()) { ks.compactor.notify = f }
+
+// sparse reports whether a table wastes half its memory, and has become emptier by a quarter since it was compacted last.
+func (t *table) sparse() bool {
+	used, mapped := t.Used(), t.Mapped()
+	return mapped > 2*used+minWaste && used < t.compacted-t.compacted/4
+}
+
+// noticeSparse is called now and then when a table's memory has changed.
+func (s *Shard) noticeSparse(t *table) {
+	if used := t.Used(); used > t.compacted || t.compacted == 0 {
+		t.compacted = used
+	}
+	c := &s.ks.compactor
+	if c.notify != nil && t.sparse() && !c.wanted.Swap(true) {
+		c.notify()
+	}
+}
+
+// Compact looks at about n entries, locking one shard while it does (some 0.2 µs each), and reports whether the pass over all
+// sparse tables has more to do. It must not run twice at once. No shard may be locked by the caller.
+func (ks *Keyspace) Compact(n int) (more bool) {
+	c := &ks.compactor
+	s := &ks.shards[c.shard]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ; c.db < len(s.tables); c.db++ {
+		t := s.tables[c.db]
+		if t == nil || !c.running && !t.sparse() {
+			c.running, c.pos, c.block = false, 0, 0
+			continue
+		}
+		c.running = true
+		if n = c.step(s, t, n); n <= 0 {
+			return true
+		}
+		t.compacted = t.Used()
+		c.running, c.pos, c.block = false, 0, 0
+	}
+	c.db, c.pos, c.block, c.running = 0, 0, 0, false
+	if c.shard++; c.shard < len(ks.shards) {
+		return true
+	}
+	c.shard = 0
+	c.wanted.Store(false)
+	return false
+}
+
+// step goes on in t for n entries and returns what is left of n, 0 or less if the table is not through.
+func (c *compactor) step(s *Shard, t *table, n int) int {
+	for ; t.n > 0 && c.pos < 1<<posBits; n-- {
+		if n <= 0 {
+			return 0
+		}
+		g, b := t.locate(c.pos)
+		if b == 0 && t.Sparse(g.ref()) {
+			g = t.moveSegment(c.pos<<(64-posBits), g)
+		}
+		_, c.pos = g.bounds(c.pos, b)
+		c.refs = c.refs[:0]
+		t.homed(g, b, func(r Ref) { c.refs = append(c.refs, r) })
+		n -= len(c.refs)
+		for _, r := range c.refs {
+			t.moveEntry(r)
+		}
+	}
+	for ; c.block < len(t.index.blocks); c.block++ {
+		if n <= 0 {
+			return 0
+		}
+		if p := &t.index.blocks[c.block]; t.Sparse(*p) {
+			*p = t.moveBlock(*p, t.SizeOf(*p))
+			n -= blockItems / 16
+		}
+	}
+	return max(n, 1)
+}
+
+// moveBlock copies n bytes of a block to a new one of the same size and frees it.
+func (t *table) moveBlock(r arena.Ref, n int) arena.Ref {
+	to := t.Alloc(t.SizeOf(r))
+	copy(t.Bytes(to, 0, n), t.Bytes(r, 0, n))
+	t.Free(r)
+	return to
+}
+
+func (t *table) moveSegment(h uint64, g segment) segment {
+	n := makeSegment(t.moveBlock(g.ref(), int(g.buckets())*bucketBytes), int(g.depth()), int(g.buckets()), g.keys())
+	t.setSegment(h, n)
+	return n
+}
+
+// moveEntry moves an entry, and the value that lies apart, if they lie in sparse slabs. A value that a snapshot holds stays.
+func (t *table) moveEntry(r Ref) {
+	e := entry{t.Ptr(r)}
+	if e.apart() {
+		if b, l := e.block(); *l&heldIt == 0 && t.Sparse(arena.Ref(*b)) {
+			*b = uint64(t.moveBlock(arena.Ref(*b), int(*l)))
+		}
+	}
+	if !t.Sparse(r) {
+		return
+	}
+	h := t.hash.hash(e.keyBytes())
+	volatile, at := *e.word()&volatileIt != 0, 0
+	if volatile {
+		at = int(*e.indexAt())
+	}
+	n := t.moveBlock(r, e.size())
+	t.replace(h, r, n)
+	if volatile {
+		t.item(at).r = n
+	}
+}
