@@ -110,6 +110,7 @@ func Start(cfg *config.Config, log *serverlog.Logger) (*Server, error) {
 	s.store.Clients = n.BufferedBytes
 	s.store.FlushedAll = s.noteFlushAll
 	s.watchConfig()
+	ks.OnSparse(func() { n.Loops()[0].Post(s.compact) })
 	if err := n.Start(); err != nil {
 		s.closeLog()
 		return nil, err

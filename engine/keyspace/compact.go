@@ -12,7 +12,7 @@ import (
 // back. It is done in steps, by whoever the owner of the Keyspace chooses; OnSparse says when.
 
 // minWaste is what a table must waste for compaction to be worth it. There is one table for each shard and database.
-const minWaste = 512 << 10
+const minWaste = 128 << 10
 
 // compactor is where a pass is. One goroutine at a time steps it.
 type compactor struct {

@@ -36,7 +36,7 @@ const (
 	spanShift     = 13 // from a Ref to a span id
 
 	// scavengeMin is the amount of free but resident memory below which nothing is returned to the system.
-	scavengeMin = 16 << 20
+	scavengeMin = 8 << 20
 )
 
 // A chunkEntry is written under Pool.mu before any Ref into the chunk exists, and read without a lock by whoever
