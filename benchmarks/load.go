@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,19 @@ func (b *bench) startIn(dir, bin, cpus string, wrap []string, args ...string) (*
 	}
 	return servertest.Start(servertest.Config{Bin: bin, Dir: dir, Wrap: wrap, Ready: 5 * time.Minute,
 		Args: append([]string{"--save", "", "--auto-aof-rewrite-percentage", "0"}, args...)})
+}
+
+// pinSelf binds this process, whose connections are the load, to CPUs until the returned function is called.
+func pinSelf(cpus string) (unpin func(), err error) {
+	all := fmt.Sprintf("0-%d", runtime.NumCPU()-1)
+	pin := func(list string) error {
+		out, err := exec.Command("taskset", "-acp", list, strconv.Itoa(os.Getpid())).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("taskset: %w: %s", err, out)
+		}
+		return nil
+	}
+	return func() { pin(all) }, pin(cpus)
 }
 
 // drop ends a server and removes its data.

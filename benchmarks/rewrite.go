@@ -20,6 +20,11 @@ func measureRewrite(b *bench) ([]result, error) {
 		return nil, err
 	}
 	defer drop(s)
+	unpin, err := pinSelf(clientCPU)
+	if err != nil {
+		return nil, err
+	}
+	defer unpin()
 	if err := fill(s, 0, keys, 64); err != nil {
 		return nil, err
 	}
@@ -99,11 +104,16 @@ func rewriteOnce(s *servertest.Server, peak *atomic.Int64) error {
 // server with ten million keys, by the server's own account of its longest turn.
 func measurePause(b *bench) ([]result, error) {
 	keys := b.scaled(10_000_000)
-	s, err := b.start(b.tidemark, bothCPUs, nil, "--appendonly", "no")
+	s, err := b.start(b.tidemark, serverCPU, nil, "--appendonly", "no")
 	if err != nil {
 		return nil, err
 	}
 	defer drop(s)
+	unpin, err := pinSelf(clientCPU)
+	if err != nil {
+		return nil, err
+	}
+	defer unpin()
 	c, err := s.Dial()
 	if err != nil {
 		return nil, err

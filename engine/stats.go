@@ -226,6 +226,7 @@ func (s *Server) resetStats() {
 	}
 	s.stats.errors.reset()
 	st.PeakMemory.Store(s.store.UsedMemory())
+	s.net.ResetStats() // the longest turn has no difference to a base
 	base := statsBase{net: s.net.Stats()}
 	if log := s.store.Log(); log != nil {
 		base.delayedFsync = log.Stats().DelayedFsync
