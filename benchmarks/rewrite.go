@@ -139,7 +139,7 @@ func measurePause(b *bench) ([]result, error) {
 		}
 		p := percentiles(took)
 		out = append(out, atMost("longest turn of an event loop: "+name, turn/1000, 2, " ms").
-			note("a client's PINGs meanwhile: p99.9 %.2f ms, longest %.2f ms, the clients' own waiting for a CPU included", p[8], p[10]))
+			note("a client's PINGs meanwhile: p99.9 %.2f ms, longest %.2f ms; both figures are wall clock and hold whatever else ran on these CPUs", p[8], p[10]))
 		return nil
 	}
 	if err := scene("10 M keys being added", func() error { return fill(s, 0, keys, 64) }); err != nil {
