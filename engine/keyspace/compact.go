@@ -30,10 +30,11 @@ type compactor struct {
 // not block. To be set before the Keyspace is used.
 func (ks *Keyspace) OnSparse(f func()) { ks.compactor.notify = f }
 
-// sparse reports whether a table wastes half its memory, and has become emptier by a quarter since it was compacted last.
+// sparse reports whether a table wastes a third of its memory, and has lost half of what it had since it was compacted last: so all
+// passes of a long deletion together move fewer entries than there were.
 func (t *table) sparse() bool {
 	used, mapped := t.Used(), t.Mapped()
-	return mapped > 2*used+minWaste && used < t.compacted-t.compacted/4
+	return mapped > used+used/2+minWaste && used < t.compacted/2
 }
 
 // noticeSparse is called now and then when a table's memory has changed.
