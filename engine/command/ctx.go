@@ -170,6 +170,13 @@ func (c *Ctx) AtomicallyKeys(keys [][]byte, before func() bool, run func()) (ok 
 	return c.lockedBlock(false, true, before, run)
 }
 
+// Exclusively locks every shard and calls run, which sets Cmd and Args and calls Run any number of times: replay, where taking a lock
+// for each command would make it wait for the cache misses before it.
+func (c *Ctx) Exclusively(run func()) {
+	c.begin()
+	c.lockedBlock(true, false, nil, run)
+}
+
 func (c *Ctx) addLock(key []byte) {
 	si := c.Store.KS.ShardIndex(c.Store.KS.Hash(key))
 	c.locked[si>>6] |= 1 << (si & 63)

@@ -88,6 +88,15 @@ func (ks *KeySpec) search(args [][]byte) int {
 	return 0
 }
 
+// SoleKey is the argument that is the request's only key, or nil when the command has none, several, or one whose place
+// depends on the arguments. It is for looking ahead; KeyPositions tells the rest.
+func (d *Descriptor) SoleKey(args [][]byte) []byte {
+	if i, ok := d.singleKey(); ok && i < len(args) {
+		return args[i]
+	}
+	return nil
+}
+
 // singleKey reports the argument index of the only key, when the specification is that simple.
 func (d *Descriptor) singleKey() (int, bool) {
 	if len(d.Keys) != 1 {
