@@ -79,8 +79,9 @@ type snapshotJob struct {
 	spare chan []byte
 
 	chunks  chan []byte
-	failed  atomic.Bool // the writer gave up
-	stalled atomic.Bool // the walk waits for the writer
+	large   chan struct{} // large values wait for the writer, which encodes them itself
+	failed  atomic.Bool   // the writer gave up
+	stalled atomic.Bool   // the walk waits for the writer
 }
 
 type snapshotKind uint8
@@ -158,7 +159,7 @@ func (s *Server) startSnapshot(kind snapshotKind, open func(offset int64) (sink,
 	ks := s.store.KS
 	j := &snapshotJob{s: s, kind: kind, started: time.Now(), dirty: s.store.Stats.Dirty.Load(), left: ks.NumShards(),
 		done: make([]bool, ks.NumShards()), chunks: make(chan []byte, snapshotQueue), spare: make(chan []byte, snapshotQueue+2),
-		ended: make(chan struct{})}
+		large: make(chan struct{}, 1), ended: make(chan struct{})}
 	ks.LockAll()
 	if log := s.store.Log(); log != nil {
 		j.offset = log.Mark()
@@ -171,6 +172,7 @@ func (s *Server) startSnapshot(kind snapshotKind, open func(offset int64) (sink,
 			return e.AppendEntry(dst, db, sh, r)
 		})
 		j.sn.SelectWith(rdb.AppendSelectDB)
+		j.sn.LargeApart()
 	}
 	ks.UnlockAll()
 	if err != nil {
@@ -187,7 +189,7 @@ func (s *Server) startSnapshot(kind snapshotKind, open func(offset int64) (sink,
 // walk encodes for one slice of time and posts itself again.
 func (j *snapshotJob) walk(l *netio.Loop) {
 	start := time.Now()
-	for j.left > 0 && !j.failed.Load() {
+	for idle := 0; j.left > 0 && !j.failed.Load(); {
 		if len(j.buf) >= snapshotChunk && !j.pass() {
 			j.stalled.Store(true)
 			if len(j.chunks) < snapshotQueue && j.stalled.Swap(false) {
@@ -195,12 +197,30 @@ func (j *snapshotJob) walk(l *netio.Loop) {
 			}
 			return // the writer posts the walk when it has taken a chunk
 		}
-		if !j.done[j.next] {
+		switch {
+		case j.done[j.next]:
+			idle++
+		case j.sn.LargeWaiting(j.next):
+			idle++
+			select {
+			case j.large <- struct{}{}:
+			default:
+			}
+		default:
+			idle = 0
 			var done bool
 			if j.buf, done = j.sn.Step(j.next, j.buf); done {
 				j.done[j.next] = true
 				j.left--
 			}
+		}
+		if idle >= len(j.done) { // all that is left waits for large values
+			j.stalled.Store(true)
+			if (j.failed.Load() || !j.largeEverywhere()) && j.stalled.Swap(false) {
+				idle = 0
+				continue
+			}
+			return // the writer posts the walk when it has encoded them
 		}
 		if j.next++; j.next == len(j.done) {
 			j.next = 0
@@ -218,6 +238,16 @@ func (j *snapshotJob) walk(l *netio.Loop) {
 		return
 	}
 	close(j.chunks)
+}
+
+// largeEverywhere reports whether each shard that is not done has large values waiting.
+func (j *snapshotJob) largeEverywhere() bool {
+	for i, done := range j.done {
+		if !done && !j.sn.LargeWaiting(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // pass hands the buffer to the writer; false when its queue is full.
@@ -246,15 +276,35 @@ func (j *snapshotJob) write() {
 	if err != nil {
 		j.failed.Store(true)
 	}
-	for b := range j.chunks {
-		if err == nil {
-			if err = w.write(b); err != nil {
-				j.failed.Store(true)
-			}
-		}
+	var own []byte
+	for open := true; open; {
+		var b []byte
 		select {
-		case j.spare <- b:
-		default:
+		case b, open = <-j.chunks:
+			if !open {
+				continue
+			}
+			if err == nil {
+				if err = w.write(b); err != nil {
+					j.failed.Store(true)
+				}
+			}
+			select {
+			case j.spare <- b:
+			default:
+			}
+		case <-j.large:
+			for i := range j.s.store.KS.NumShards() {
+				for err == nil && !j.failed.Load() && j.sn.LargeWaiting(i) {
+					own, _ = j.sn.StepLarge(i, own[:0])
+					if err = w.write(own); err != nil {
+						j.failed.Store(true)
+					}
+					if cap(own) > 4*snapshotChunk {
+						own = nil
+					}
+				}
+			}
 		}
 		if j.stalled.Swap(false) {
 			j.s.net.Loops()[0].Post(j.walk)

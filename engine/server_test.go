@@ -293,6 +293,64 @@ func TestSwitchAppendOnly(t *testing.T) {
 	c.want("MGET before after third lost fifth", "[1 2 3 4 5]")
 }
 
+// TestRewriteWithLargeValues: values that the writer encodes, beside the walk, while they are changed, replaced and removed.
+func TestRewriteWithLargeValues(t *testing.T) {
+	dir := t.TempDir()
+	s := testServer(t, dir)
+	c := dial(t, s)
+	const keys = 200
+	for i := range keys {
+		c.do(fmt.Sprintf("SETRANGE key:%d %d x", i, 5000+i*900))
+		c.want(fmt.Sprintf("SET small:%d %d", i, i), "OK")
+	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	w := dial(t, s)
+	go func() {
+		defer close(done)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			k := n * 7 % keys
+			switch n % 4 {
+			case 0:
+				w.do(fmt.Sprintf("SETRANGE key:%d %d changed:%d", k, n%5000, n))
+			case 1:
+				w.do(fmt.Sprintf("APPEND key:%d appended:%d", k, n))
+			case 2:
+				w.do(fmt.Sprintf("COPY key:%d key:%d REPLACE", k, (k+1)%keys))
+			case 3:
+				w.do(fmt.Sprintf("DEL key:%d", k))
+				w.do(fmt.Sprintf("SETRANGE key:%d %d y", k, 9000+n%50000))
+			}
+		}
+	}()
+	for range 4 {
+		c.do("BGREWRITEAOF")
+		eventually(t, "the rewrite ends", func() bool { return strings.Contains(c.do("INFO persistence"), "aof_rewrite_in_progress:0") })
+		if !strings.Contains(c.do("INFO persistence"), "aof_last_bgrewrite_status:ok") {
+			t.Error("the rewrite failed")
+		}
+	}
+	close(stop)
+	<-done
+	want := make([]string, keys)
+	for i := range want {
+		want[i] = c.do(fmt.Sprintf("GET key:%d", i))
+	}
+	size := c.do("DBSIZE")
+	stopServer(t, s)
+	c = dial(t, testServer(t, dir))
+	c.want("DBSIZE", size)
+	for i := range want {
+		if got := c.do(fmt.Sprintf("GET key:%d", i)); got != want[i] {
+			t.Fatalf("key:%d has %d bytes after the restart, %d before, or others", i, len(got), len(want[i]))
+		}
+	}
+}
+
 // TestRewriteWithoutAppendOnly: BGREWRITEAOF writes an AOF also when nothing is logged, and DEBUG LOADAOF reads it.
 func TestRewriteWithoutAppendOnly(t *testing.T) {
 	dir := t.TempDir()
