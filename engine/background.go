@@ -22,15 +22,21 @@ func (ss *session) inBackgroundSaying(done string, work func() (refusal string))
 				conn.W.Error(refusal)
 				ss.srv.stats.failed(d, conn.W.B[pos:])
 			}
-			if ss.reply != replyOn {
-				conn.W.B = conn.W.B[:pos]
-				if ss.reply == replySkip {
-					ss.reply = replyOn
-				}
-			}
+			ss.dropLateReply(pos)
 			conn.SetIdleExempt(false)
 			conn.Release()
 			conn.Flush()
 		})
 	}()
+}
+
+// dropLateReply applies CLIENT REPLY to a reply that was written after its command had returned, from position pos of the output on.
+func (ss *session) dropLateReply(pos int) {
+	if ss.reply == replyOn {
+		return
+	}
+	ss.conn.W.B = ss.conn.W.B[:pos]
+	if ss.reply == replySkip {
+		ss.reply = replyOn
+	}
 }

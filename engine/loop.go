@@ -186,7 +186,8 @@ func (s *Server) wakeInterested() {
 // Woken tries again what waited for the log.
 func (s *Server) Woken(l *netio.Loop) {
 	ls := s.stateOf(l)
-	ls.interest.Store(false)
+	// Whoever still waits hears of the log's end, too, which no watermark tells.
+	ls.interest.Store(ls.waiters.len() > 0)
 	ls.releaseParked()
 	ls.waiters.check()
 	log := s.store.Log()

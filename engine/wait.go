@@ -7,6 +7,8 @@ import (
 	"tidemark/netio"
 )
 
+const errNoLocal = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+
 // waiter is a client blocked in WAIT or WAITAOF until watermarks reach its last write. Waiters cost no thread and no polling:
 // the loop looks at them when a watermark moved, and a timer of the loop ends them.
 type waiter struct {
@@ -47,7 +49,7 @@ func (wl *waiterList) check() {
 	}
 	keep := wl.list[:0]
 	for _, w := range wl.list {
-		if local, replicas := w.reached(); local >= w.local && replicas >= w.replicas {
+		if local, replicas := w.reached(); local >= w.local && replicas >= w.replicas || w.hopeless() {
 			w.finish()
 		} else {
 			keep = append(keep, w)
@@ -65,7 +67,14 @@ func (w *waiter) reached() (local, replicas int64) {
 	return local, 0
 }
 
+// hopeless: it waits for a log that was switched off meanwhile, as CONFIG SET appendonly no does.
+func (w *waiter) hopeless() bool { return w.local > 0 && w.ss.srv.store.Log() == nil }
+
 func (w *waiter) reply() {
+	if w.hopeless() {
+		w.ss.conn.W.Error(errNoLocal)
+		return
+	}
 	local, replicas := w.reached()
 	if !w.aof {
 		w.ss.conn.W.Int(replicas)
@@ -81,7 +90,10 @@ func (w *waiter) finish() {
 	if w.timer != nil {
 		w.timer.Stop()
 	}
+	ss := w.ss
+	pos := len(ss.conn.W.B)
 	w.reply()
+	ss.dropLateReply(pos)
 	w.release()
 }
 
@@ -147,7 +159,7 @@ func waitaof(c *command.Ctx) {
 		return
 	}
 	if local > 0 && c.Store.Log() == nil {
-		c.W.Error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
+		c.W.Error(errNoLocal)
 		return
 	}
 	block(c, &waiter{local: local, replicas: replicas, aof: true}, ms)
