@@ -117,7 +117,8 @@ func (s *Server) EndTurn(l *netio.Loop) netio.CommitMode {
 	log := s.store.Log()
 	if log == nil {
 		ls.releaseParked()
-		ls.wrote, ls.read, ls.wantRoom, ls.wantSync = false, false, false, false
+		ls.awaitClose()
+		ls.wrote, ls.read, ls.gated, ls.wantRoom, ls.wantSync = false, false, false, false, false
 		return netio.CommitNone
 	}
 	mode := netio.CommitInline
@@ -192,6 +193,7 @@ func (s *Server) Woken(l *netio.Loop) {
 	ls.waiters.check()
 	log := s.store.Log()
 	if log == nil {
+		ls.awaitClose()
 		return
 	}
 	goal := aof.GoalAppend
@@ -206,6 +208,18 @@ func (s *Server) Woken(l *netio.Loop) {
 	log.WantNotify()
 	if !log.Pending(goal) {
 		l.Wake()
+	}
+}
+
+// awaitClose has the loop woken when a log that was switched off has been closed: replies may still wait for its last sync, and nobody
+// commits any more.
+func (ls *loopState) awaitClose() {
+	if ls.srv.closing.Load() == nil {
+		return
+	}
+	ls.interest.Store(true)
+	if ls.srv.closing.Load() == nil { // just now: look again
+		ls.l.Wake()
 	}
 }
 
