@@ -149,7 +149,12 @@ func (s *Server) Commit() {
 		goal = aof.GoalSync
 	}
 	if !log.Commit(goal) {
-		log.WantNotify() // before the wake-up: the loops look at the watermark after it
+		// Another thread is at it, or the disk is stuck or full: whoever ends that notifies. While the rings are not drained a loop that
+		// was woken would find no more room than before, ask again, and so on for ever.
+		log.WantNotify()
+		if log.Pending(aof.GoalAppend) {
+			return
+		}
 	}
 	s.wakeInterested()
 	s.considerRewrite(log)
