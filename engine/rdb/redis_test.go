@@ -33,7 +33,7 @@ func startRedis(t *testing.T, dir string, args ...string) *redis {
 	t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
-		t.Skip("redis-server is not installed")
+		t.Fatal("redis-server is not installed: apt-get install redis-server, there is nothing to compare with otherwise")
 	}
 	sock := filepath.Join(dir, "redis.sock")
 	cmd := exec.Command(bin, append([]string{"--port", "0", "--unixsocket", sock, "--dir", dir, "--save", "", "--databases", "16",
