@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tidemark/cmd/servertest"
+	"tidemark/cmd/servertest/workload"
 )
 
 func TestMain(m *testing.M) { servertest.Main(m) }
@@ -18,7 +19,6 @@ func TestMain(m *testing.M) { servertest.Main(m) }
 const (
 	connections = 3   // interleaved: transactions and watches of one meet writes of another
 	stateEvery  = 500 // steps between comparisons of the whole state
-	databases   = 4
 )
 
 func setting(t *testing.T, name string, fallback int64) int64 {
@@ -55,21 +55,21 @@ func TestDifferential(t *testing.T) {
 type run struct {
 	t       *testing.T
 	seed    uint64
-	gen     generator
+	gen     workload.Generator
 	tide    *servertest.Server
 	redis   *servertest.Server
 	clients [2][connections]*servertest.Client
-	ctl     [2]*servertest.Client // compare the state, outside all transactions
-	multi   [connections]bool     // in a transaction, as far as the reference says
-	slack   [connections]int64    // the largest slack of the commands queued in it
-	queued  [connections][]op     // those commands
-	history []string              // the latest commands
+	ctl     [2]*servertest.Client      // compare the state, outside all transactions
+	multi   [connections]bool          // in a transaction, as far as the reference says
+	slack   [connections]int64         // the largest slack of the commands queued in it
+	queued  [connections][]workload.Op // those commands
+	history []string                   // the latest commands
 	failed  int
 }
 
 func newRun(t *testing.T, seed uint64, proto string) *run {
 	r := &run{t: t, seed: seed}
-	r.gen.rnd = rand.New(rand.NewPCG(seed, 1))
+	r.gen.Rnd = rand.New(rand.NewPCG(seed, 1))
 	r.tide = servertest.StartTidemark(t, servertest.Config{Args: []string{
 		"--appendonly", "yes", "--appendfsync", "no", "--save", "", "--enable-debug-command", "yes"}})
 	r.redis = servertest.StartRedis(t, servertest.Config{Args: []string{"--appendonly", "no"}})
@@ -92,16 +92,16 @@ func (r *run) fail(step int, format string, args ...any) {
 }
 
 func (r *run) step(step int) {
-	r.gen.nowMs = time.Now().UnixMilli()
-	o := r.gen.next()
-	conn := r.gen.rnd.IntN(connections)
+	r.gen.NowMs = time.Now().UnixMilli()
+	o := r.gen.Next()
+	conn := r.gen.Rnd.IntN(connections)
 	r.history = append(r.history, fmt.Sprintf("%d> %s", conn, o))
 	if len(r.history) > 25 {
 		r.history = r.history[1:]
 	}
 	for side := range r.clients {
 		c := r.clients[side][conn]
-		c.Queue(o.args...)
+		c.Queue(o.Args...)
 		if err := c.Flush(); err != nil {
 			r.t.Fatalf("seed %d, step %d: %v\n%s", r.seed, step, err, r.tide.Log())
 		}
@@ -114,12 +114,12 @@ func (r *run) step(step int) {
 		}
 		replies[side] = reply
 	}
-	command := strings.ToUpper(o.args[0])
-	slack := o.slack
+	command := strings.ToUpper(o.Args[0])
+	slack := o.Slack
 	if r.multi[conn] && replies[1].Str == "QUEUED" {
-		r.slack[conn] = max(r.slack[conn], o.slack)
+		r.slack[conn] = max(r.slack[conn], o.Slack)
 		r.queued[conn] = append(r.queued[conn], o)
-		if o.settle { // it may execute at any later moment
+		if o.Settle { // it may execute at any later moment
 			r.slack[conn] = max(r.slack[conn], 2)
 		}
 	} else if command == "EXEC" {
@@ -134,11 +134,11 @@ func (r *run) step(step int) {
 		if replies[1].Kind != servertest.Simple || replies[1].Str != "QUEUED" {
 			r.multi[conn] = r.multi[conn] && strings.HasPrefix(replies[1].Str, "ERR wrong number")
 		}
-		o.settle = true // short expiries inside
+		o.Settle = true // short expiries inside
 	}
 	for i := range replies {
-		if o.unordered || command == "EXEC" {
-			replies[i] = sortLists(replies[i], o.unordered)
+		if o.Unordered || command == "EXEC" {
+			replies[i] = sortLists(replies[i], o.Unordered)
 		}
 	}
 	same := equal(replies[0], replies[1], slack) || newer(o, replies[0], replies[1])
@@ -152,15 +152,15 @@ func (r *run) step(step int) {
 	if !same {
 		r.fail(step, "%d> %s\n  tidemark %s\n  redis    %s", conn, o, clip(replies[0].String()), clip(replies[1].String()))
 	}
-	if o.settle {
+	if o.Settle {
 		time.Sleep(5 * time.Millisecond) // what expires within 3 ms has passed on both sides
 	}
 }
 
 // newer reports whether two replies differ because the reference is 7.0 and tidemark answers as 7.4:
 // since 7.2 BITCOUNT and BITPOS read their arguments before they look for the key.
-func newer(o op, tide, redis servertest.Reply) bool {
-	switch strings.ToUpper(o.args[0]) {
+func newer(o workload.Op, tide, redis servertest.Reply) bool {
+	switch strings.ToUpper(o.Args[0]) {
 	case "BITCOUNT", "BITPOS":
 		return tide.IsError() && redis.Kind == servertest.Integer && (redis.Int == 0 || redis.Int == -1)
 	}
@@ -208,7 +208,7 @@ type entry struct {
 // state reads all databases.
 func (r *run) state(c *servertest.Client) map[string]entry {
 	out := map[string]entry{}
-	for db := range databases {
+	for db := range workload.Databases {
 		c.Must(r.t, "SELECT", strconv.Itoa(db))
 		keys := c.Must(r.t, "KEYS", "*").Strings()
 		if n := c.Must(r.t, "DBSIZE").Int; n < int64(len(keys)) {

@@ -1,4 +1,6 @@
-package differential
+// Package workload makes the random commands that the differential and the
+// replication tests send: every command that exists, on few keys, with odd values.
+package workload
 
 import (
 	"fmt"
@@ -7,88 +9,92 @@ import (
 	"strings"
 )
 
-// A generator makes random commands. Key and value spaces are small, so that
+// Databases is how many databases, from 0 on, the commands touch.
+const Databases = 4
+
+// A Generator makes random commands. Key and value spaces are small, so that
 // commands meet each other's results; odd values are frequent, so that errors are met too.
-type generator struct {
-	rnd   *rand.Rand
-	nowMs int64 // the clock at generation, the base of absolute expiry times
+// Not safe for concurrent use.
+type Generator struct {
+	Rnd   *rand.Rand
+	NowMs int64 // the clock at generation, the base of absolute expiry times
 }
 
-// op is one command and how its reply may be compared.
-type op struct {
-	args      []string
-	unordered bool
-	slack     int64 // by how much integers may differ: replies that depend on each server's clock
-	settle    bool  // wait until short expiries have certainly passed on both sides
+// Op is one command and how its reply may be compared.
+type Op struct {
+	Args      []string
+	Unordered bool
+	Slack     int64 // by how much integers may differ: replies that depend on each server's clock
+	Settle    bool  // wait until short expiries have certainly passed on both sides
 }
 
-func (g *generator) pick(list ...string) string { return list[g.rnd.IntN(len(list))] }
+func (g *Generator) pick(list ...string) string { return list[g.Rnd.IntN(len(list))] }
 
-func (g *generator) chance(percent int) bool { return g.rnd.IntN(100) < percent }
+func (g *Generator) chance(percent int) bool { return g.Rnd.IntN(100) < percent }
 
-func (g *generator) number(n int) string { return strconv.Itoa(g.rnd.IntN(n)) }
+func (g *Generator) number(n int) string { return strconv.Itoa(g.Rnd.IntN(n)) }
 
-func (g *generator) key() string { return "k" + g.number(12) }
+func (g *Generator) key() string { return "k" + g.number(12) }
 
-func (g *generator) keys(most int) []string {
-	out := make([]string, 1+g.rnd.IntN(most))
+func (g *Generator) keys(most int) []string {
+	out := make([]string, 1+g.Rnd.IntN(most))
 	for i := range out {
 		out[i] = g.key()
 	}
 	return out
 }
 
-func (g *generator) value() string {
-	switch g.rnd.IntN(12) {
+func (g *Generator) value() string {
+	switch g.Rnd.IntN(12) {
 	case 0:
 		return ""
 	case 1, 2, 3:
-		return strconv.Itoa(g.rnd.IntN(2000) - 1000)
+		return strconv.Itoa(g.Rnd.IntN(2000) - 1000)
 	case 4:
-		return strconv.FormatInt(int64(g.rnd.Uint64()), 10)
+		return strconv.FormatInt(int64(g.Rnd.Uint64()), 10)
 	case 5:
 		return g.pick("9223372036854775807", "-9223372036854775808", "9223372036854775808", "+5", "007", " 1", "1 ", "1e3", "3.0e3", "-0", "0x10", "inf", "nan")
 	case 6:
-		return strconv.FormatFloat(g.rnd.NormFloat64()*100, 'f', g.rnd.IntN(8), 64)
+		return strconv.FormatFloat(g.Rnd.NormFloat64()*100, 'f', g.Rnd.IntN(8), 64)
 	case 7:
-		return strings.Repeat(string(rune('a'+g.rnd.IntN(26))), 40+g.rnd.IntN(10)) // around embstr's limit
+		return strings.Repeat(string(rune('a'+g.Rnd.IntN(26))), 40+g.Rnd.IntN(10)) // around embstr's limit
 	case 8:
-		return strings.Repeat("xy", g.rnd.IntN(3000))
+		return strings.Repeat("xy", g.Rnd.IntN(3000))
 	case 9:
-		b := make([]byte, g.rnd.IntN(20))
+		b := make([]byte, g.Rnd.IntN(20))
 		for i := range b {
-			b[i] = byte(g.rnd.Uint32())
+			b[i] = byte(g.Rnd.Uint32())
 		}
 		return string(b)
 	}
 	return g.pick("foo", "bar", "hello world", "ohmytext", "mynewtext")
 }
 
-func (g *generator) integer() string {
-	switch g.rnd.IntN(10) {
+func (g *Generator) integer() string {
+	switch g.Rnd.IntN(10) {
 	case 0:
 		return g.pick("9223372036854775807", "-9223372036854775808", "9223372036854775808", "abc", "1.5", "", " 1")
 	case 1:
-		return strconv.FormatInt(int64(g.rnd.Uint64()), 10)
+		return strconv.FormatInt(int64(g.Rnd.Uint64()), 10)
 	}
-	return strconv.Itoa(g.rnd.IntN(200) - 100)
+	return strconv.Itoa(g.Rnd.IntN(200) - 100)
 }
 
-func (g *generator) index() string {
+func (g *Generator) index() string {
 	if g.chance(5) {
 		return g.integer()
 	}
-	return strconv.Itoa(g.rnd.IntN(60) - 20)
+	return strconv.Itoa(g.Rnd.IntN(60) - 20)
 }
 
-func (g *generator) float() string {
+func (g *Generator) float() string {
 	if g.chance(15) {
 		return g.pick("inf", "-inf", "nan", "abc", "", "1e308", "-1e308", "1e-20", "1e17", "123456789012345678")
 	}
-	return strconv.FormatFloat(g.rnd.NormFloat64()*1000, 'g', 1+g.rnd.IntN(12), 64)
+	return strconv.FormatFloat(g.Rnd.NormFloat64()*1000, 'g', 1+g.Rnd.IntN(12), 64)
 }
 
-func (g *generator) offset() string {
+func (g *Generator) offset() string {
 	if g.chance(5) {
 		return g.pick("-1", "abc", "4294967296", "#1")
 	}
@@ -97,50 +103,50 @@ func (g *generator) offset() string {
 
 // expiry returns an option word and its value. Times are far away, past, wrong,
 // or (settle) so short that they pass at once.
-func (g *generator) expiry(o *op) (word, at string) {
-	far := int64(1000 + g.rnd.IntN(100000))
-	switch g.rnd.IntN(12) {
+func (g *Generator) expiry(o *Op) (word, at string) {
+	far := int64(1000 + g.Rnd.IntN(100000))
+	switch g.Rnd.IntN(12) {
 	case 0, 1:
 		return g.pick("EX", "ex"), strconv.FormatInt(far, 10)
 	case 2, 3:
 		return "PX", strconv.FormatInt(far*1000, 10)
 	case 4, 5:
-		return "EXAT", strconv.FormatInt(g.nowMs/1000+far, 10)
+		return "EXAT", strconv.FormatInt(g.NowMs/1000+far, 10)
 	case 6, 7:
-		return "PXAT", strconv.FormatInt(g.nowMs+far*1000+g.rnd.Int64N(1000), 10)
+		return "PXAT", strconv.FormatInt(g.NowMs+far*1000+g.Rnd.Int64N(1000), 10)
 	case 8:
-		o.settle = true
-		return "PX", strconv.Itoa(1 + g.rnd.IntN(3))
+		o.Settle = true
+		return "PX", strconv.Itoa(1 + g.Rnd.IntN(3))
 	case 9:
 		return g.pick("EXAT", "PXAT"), "1"
 	}
 	return g.pick("EX", "PX", "EXAT", "PXAT"), g.pick("0", "-1", "abc", "9223372036854775807", "9223372036854775", "1.5")
 }
 
-// next makes a command.
-func (g *generator) next() op {
-	o := op{}
-	families := []func(*op){g.strings, g.strings, g.strings, g.bitmaps, g.generic, g.generic, g.expiries, g.sessions}
-	families[g.rnd.IntN(len(families))](&o)
+// Next makes a command.
+func (g *Generator) Next() Op {
+	o := Op{}
+	families := []func(*Op){g.strings, g.strings, g.strings, g.bitmaps, g.generic, g.generic, g.expiries, g.sessions}
+	families[g.Rnd.IntN(len(families))](&o)
 	if g.chance(2) { // one word too few or too many
-		if g.chance(50) && len(o.args) > 1 {
-			o.args = o.args[:len(o.args)-1]
+		if g.chance(50) && len(o.Args) > 1 {
+			o.Args = o.Args[:len(o.Args)-1]
 		} else {
-			o.args = append(o.args, g.pick("extra", "NX", "GET", "5"))
+			o.Args = append(o.Args, g.pick("extra", "NX", "GET", "5"))
 		}
 	}
 	return o
 }
 
-func (o *op) set(args ...string) { o.args = append(o.args[:0], args...) }
-func (o *op) add(args ...string) { o.args = append(o.args, args...) }
+func (o *Op) set(args ...string) { o.Args = append(o.Args[:0], args...) }
+func (o *Op) add(args ...string) { o.Args = append(o.Args, args...) }
 
-func (g *generator) strings(o *op) {
+func (g *Generator) strings(o *Op) {
 	addExpiry := func() {
 		word, at := g.expiry(o)
 		o.add(word, at)
 	}
-	switch g.rnd.IntN(18) {
+	switch g.Rnd.IntN(18) {
 	case 0, 1, 2:
 		o.set("SET", g.key(), g.value())
 		if g.chance(30) {
@@ -192,7 +198,7 @@ func (g *generator) strings(o *op) {
 		o.set(g.pick("GETRANGE", "SUBSTR"), g.key(), g.index(), g.index())
 	case 16:
 		o.set("LCS", g.key(), g.key())
-		switch g.rnd.IntN(4) {
+		switch g.Rnd.IntN(4) {
 		case 0:
 			o.add("LEN")
 		case 1:
@@ -209,8 +215,8 @@ func (g *generator) strings(o *op) {
 	}
 }
 
-func (g *generator) bitmaps(o *op) {
-	switch g.rnd.IntN(8) {
+func (g *Generator) bitmaps(o *Op) {
+	switch g.Rnd.IntN(8) {
 	case 0:
 		o.set("SETBIT", g.key(), g.offset(), g.pick("0", "1", "1", "2"))
 	case 1:
@@ -243,13 +249,13 @@ func (g *generator) bitmaps(o *op) {
 		}
 	case 5, 6:
 		o.set("BITFIELD", g.key())
-		for range g.rnd.IntN(4) {
-			typ := g.pick("u", "i") + strconv.Itoa(1+g.rnd.IntN(64))
+		for range g.Rnd.IntN(4) {
+			typ := g.pick("u", "i") + strconv.Itoa(1+g.Rnd.IntN(64))
 			off := g.offset()
 			if g.chance(20) {
 				off = "#" + g.number(8)
 			}
-			switch g.rnd.IntN(4) {
+			switch g.Rnd.IntN(4) {
 			case 0:
 				o.add("GET", typ, off)
 			case 1:
@@ -265,9 +271,9 @@ func (g *generator) bitmaps(o *op) {
 	}
 }
 
-func (g *generator) generic(o *op) {
+func (g *Generator) generic(o *Op) {
 	// DBSIZE is left out: it counts keys that have expired and not yet been removed.
-	switch g.rnd.IntN(11) {
+	switch g.Rnd.IntN(11) {
 	case 0, 1, 2:
 		o.set(g.pick("DEL", "UNLINK", "EXISTS", "TOUCH"))
 		o.add(g.keys(3)...)
@@ -276,16 +282,16 @@ func (g *generator) generic(o *op) {
 	case 4, 5:
 		o.set("COPY", g.key(), g.key())
 		if g.chance(30) {
-			o.add("DB", g.number(databases))
+			o.add("DB", g.number(Databases))
 		}
 		if g.chance(50) {
 			o.add("REPLACE")
 		}
 	case 6:
-		o.set("MOVE", g.key(), g.number(databases))
+		o.set("MOVE", g.key(), g.number(Databases))
 	case 7:
 		o.set("KEYS", g.pick("*", "k?", "k1*", "k[0-5]", "k[^3]", "x*"))
-		o.unordered = true
+		o.Unordered = true
 	case 8:
 		o.set("OBJECT", "ENCODING", g.key())
 	case 9:
@@ -295,16 +301,16 @@ func (g *generator) generic(o *op) {
 		case g.chance(20):
 			o.set(g.pick("FLUSHDB", "FLUSHALL"), g.pick("SYNC", "ASYNC"))
 		case g.chance(40):
-			o.set("SWAPDB", g.number(databases), g.number(databases))
+			o.set("SWAPDB", g.number(Databases), g.number(Databases))
 		default:
 			o.set("SCAN", "0", "COUNT", "1000", "MATCH", g.pick("*", "k1*"))
-			o.unordered = true
+			o.Unordered = true
 		}
 	}
 }
 
-func (g *generator) expiries(o *op) {
-	switch g.rnd.IntN(5) {
+func (g *Generator) expiries(o *Op) {
+	switch g.Rnd.IntN(5) {
 	case 0, 1:
 		word, at := g.expiry(o)
 		command := map[string]string{"EX": "EXPIRE", "PX": "PEXPIRE", "EXAT": "EXPIREAT", "PXAT": "PEXPIREAT"}[strings.ToUpper(word)]
@@ -314,24 +320,24 @@ func (g *generator) expiries(o *op) {
 		}
 	case 2:
 		o.set(g.pick("TTL", "EXPIRETIME"), g.key())
-		o.slack = 2
+		o.Slack = 2
 	case 3:
 		o.set(g.pick("PTTL", "PEXPIRETIME"), g.key())
-		o.slack = 2000
+		o.Slack = 2000
 	case 4:
 		o.set("PERSIST", g.key())
 	}
 }
 
-func (g *generator) sessions(o *op) {
-	switch g.rnd.IntN(8) {
+func (g *Generator) sessions(o *Op) {
+	switch g.Rnd.IntN(8) {
 	case 0, 1, 2:
 		o.set(g.pick("MULTI", "EXEC", "EXEC", "EXEC", "DISCARD", "MULTI"))
 	case 3, 4:
 		o.set("WATCH")
 		o.add(g.keys(2)...)
 	case 5:
-		o.set("SELECT", g.number(databases))
+		o.set("SELECT", g.number(Databases))
 	case 6:
 		o.set(g.pick("PING", "ECHO"), g.value())
 	case 7:
@@ -339,9 +345,9 @@ func (g *generator) sessions(o *op) {
 	}
 }
 
-func (o op) String() string {
-	parts := make([]string, len(o.args))
-	for i, a := range o.args {
+func (o Op) String() string {
+	parts := make([]string, len(o.Args))
+	for i, a := range o.Args {
 		parts[i] = strconv.Quote(a)
 		if len(a) > 60 {
 			parts[i] = fmt.Sprintf("%q...(%d)", a[:60], len(a))
