@@ -5,10 +5,10 @@ import "tidemark/netio"
 // inBackground runs a command's work that waits for the disk or for other loops, so that this loop can go on meanwhile. The connection is held
 // until it is done: its requests still run in order. work returns the error to reply, or "" for +OK. The handler that calls it
 // replies nothing; it must not be within EXEC, whose locks work could wait for.
-func (ss *session) inBackground(work func() (refusal string)) { ss.inBackgroundSaying("OK", work) }
+func (ss *Session) inBackground(work func() (refusal string)) { ss.inBackgroundSaying("OK", work) }
 
 // inBackgroundSaying is inBackground with other words than OK.
-func (ss *session) inBackgroundSaying(done string, work func() (refusal string)) {
+func (ss *Session) inBackgroundSaying(done string, work func() (refusal string)) {
 	d := ss.loop.ctx.Cmd
 	ss.conn.Hold()
 	ss.conn.SetIdleExempt(true)
@@ -31,7 +31,7 @@ func (ss *session) inBackgroundSaying(done string, work func() (refusal string))
 }
 
 // dropLateReply applies CLIENT REPLY to a reply that was written after its command had returned, from position pos of the output on.
-func (ss *session) dropLateReply(pos int) {
+func (ss *Session) dropLateReply(pos int) {
 	if ss.reply == replyOn {
 		return
 	}

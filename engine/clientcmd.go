@@ -38,7 +38,7 @@ func (s *Server) clientCommands() []*command.Descriptor {
 				d.Flags &^= command.NoScript
 			}),
 			sub("id", 2, "5.0.0", "Returns the connection's id, which is never used twice.",
-				func(c *command.Ctx) { c.W.Int(c.Client.(*session).id) }, nil),
+				func(c *command.Ctx) { c.W.Int(c.Client.(*Session).id) }, nil),
 			sub("info", 2, "6.2.0", "Describes this connection.", clientInfo, func(d *command.Descriptor) {
 				d.Tips = []string{"nondeterministic_output"}
 			}),
@@ -133,7 +133,7 @@ func (s *Server) clientCommands() []*command.Descriptor {
 
 func clientGetName(c *command.Ctx) {
 	// The name is only written on the session's own loop, which is this one.
-	name := c.Client.(*session).pub.name
+	name := c.Client.(*Session).pub.name
 	if name == "" {
 		c.W.Null()
 		return
@@ -146,12 +146,12 @@ func clientSetName(c *command.Ctx) {
 		c.W.Error(errClientName)
 		return
 	}
-	c.Client.(*session).setName(c.Args[2])
+	c.Client.(*Session).setName(c.Args[2])
 	c.W.OK()
 }
 
 func clientSetInfo(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	var field *string
 	name := ""
 	switch {
@@ -174,7 +174,7 @@ func clientSetInfo(c *command.Ctx) {
 }
 
 func clientInfo(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	ss.publishRunning(c)
 	b := appendClient(nil, ss, c.Now/1000)
 	c.W.Verbatim("txt", string(append(b, '\n')))
@@ -206,11 +206,11 @@ func parseClientType(b []byte) (clientType, bool) {
 }
 
 // class is the session's type. Links of replication are no sessions, and nobody can subscribe.
-func (ss *session) class() clientType { return typeNormal }
+func (ss *Session) class() clientType { return typeNormal }
 
 func (s *Server) clientList(c *command.Ctx) {
 	want := typeAny
-	list := []*session(nil)
+	list := []*Session(nil)
 	switch {
 	case len(c.Args) == 2:
 		list = s.clients.all()
@@ -237,7 +237,7 @@ func (s *Server) clientList(c *command.Ctx) {
 		c.W.Error(command.ErrSyntax)
 		return
 	}
-	c.Client.(*session).publishRunning(c)
+	c.Client.(*Session).publishRunning(c)
 	var b []byte
 	for _, ss := range list {
 		if want == typeAny || ss.class() == want {
@@ -258,7 +258,7 @@ type killFilter struct {
 }
 
 func (s *Server) clientKill(c *command.Ctx) {
-	me := c.Client.(*session)
+	me := c.Client.(*Session)
 	if len(c.Args) == 3 {
 		for _, ss := range s.clients.all() {
 			if ss.pub.addr == string(c.Args[2]) {
@@ -334,7 +334,7 @@ func parseKillFilter(c *command.Ctx) (f killFilter, ok bool) {
 	return f, true
 }
 
-func (f *killFilter) matches(ss, me *session, now int64) bool {
+func (f *killFilter) matches(ss, me *Session, now int64) bool {
 	p := &ss.pub
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -353,7 +353,7 @@ func (f *killFilter) matches(ss, me *session, now int64) bool {
 
 // kill closes a client; the one that asked for it still gets its reply. It is off the list from now on, though its loop may
 // take a moment to close it.
-func (s *Server) kill(ss, me *session) {
+func (s *Server) kill(ss, me *Session) {
 	if ss == me {
 		ss.conn.CloseAfterReply()
 		return
@@ -363,7 +363,7 @@ func (s *Server) kill(ss, me *session) {
 }
 
 func clientReply(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	switch {
 	case command.Is(c.Args[2], "on"):
 		ss.reply = replyOn
@@ -380,14 +380,14 @@ func clientReply(c *command.Ctx) {
 }
 
 func clientNoEvict(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	if setOnOff(c, &ss.noEvict) {
 		ss.showFlags()
 	}
 }
 
 func clientNoTouch(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	if setOnOff(c, &ss.noTouch) {
 		c.NoTouch = ss.noTouch
 		ss.showFlags()
@@ -471,7 +471,7 @@ func (s *Server) clientUnblock(c *command.Ctx) {
 	c.W.Int(1)
 }
 
-func (ss *session) isBlocked() bool {
+func (ss *Session) isBlocked() bool {
 	ss.pub.mu.Lock()
 	defer ss.pub.mu.Unlock()
 	return ss.pub.blocked

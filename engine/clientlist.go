@@ -7,15 +7,15 @@ import (
 	"tidemark/engine/command"
 )
 
-func sortSessions(list []*session) {
-	slices.SortFunc(list, func(a, b *session) int { return int(a.id - b.id) })
+func sortSessions(list []*Session) {
+	slices.SortFunc(list, func(a, b *Session) int { return int(a.id - b.id) })
 }
 
 // sessionBytes is about what a session and its connection take beside their buffers.
 const sessionBytes = 1400
 
 // appendClient appends the line that CLIENT LIST shows of a session. now is in Unix s. Any goroutine.
-func appendClient(b []byte, ss *session, now int64) []byte {
+func appendClient(b []byte, ss *Session, now int64) []byte {
 	str := func(name, value string) {
 		b = append(b, name...)
 		b = append(b, value...)
@@ -79,7 +79,7 @@ func clientBytes(p *published) int64 {
 
 // flagsLocked gives the letters of CLIENT LIST's flags; pub is locked.
 // https://redis.io/docs/latest/commands/client-list/
-func (ss *session) flagsLocked() string {
+func (ss *Session) flagsLocked() string {
 	var f []byte
 	p := &ss.pub
 	if p.multi >= 0 {
@@ -102,7 +102,7 @@ func (ss *session) flagsLocked() string {
 }
 
 // showFlags publishes the flags that are set by commands.
-func (ss *session) showFlags() {
+func (ss *Session) showFlags() {
 	flags := ""
 	if ss.noEvict {
 		flags += "e"
@@ -115,14 +115,14 @@ func (ss *session) showFlags() {
 	ss.pub.mu.Unlock()
 }
 
-func (ss *session) setName(name []byte) {
+func (ss *Session) setName(name []byte) {
 	ss.pub.mu.Lock()
 	ss.pub.name = string(name)
 	ss.pub.mu.Unlock()
 }
 
 // publishRunning is publish in the middle of a command that will show the session.
-func (ss *session) publishRunning(c *command.Ctx) {
+func (ss *Session) publishRunning(c *command.Ctx) {
 	was := ss.lastCmd
 	ss.lastCmd, ss.db = c.Cmd, c.DB
 	ss.publish()

@@ -194,7 +194,7 @@ func (s *Server) configRewrite(c *command.Ctx) {
 // for ever, since they may be waiting for the locks that EXEC holds.
 func (s *Server) changeConfig(c *command.Ctx, work func() (refusal string)) {
 	if !c.InBlock() {
-		c.Client.(*session).inBackground(func() string {
+		c.Client.(*Session).inBackground(func() string {
 			s.configuring.Lock()
 			defer s.configuring.Unlock()
 			return work()
@@ -230,7 +230,7 @@ func (s *Server) configSet(c *command.Ctx) {
 			}
 		}
 	}
-	who := config.Caller{Local: c.Client.(*session).conn.IsLoopback(), Loading: s.store.Loading.Load()}
+	who := config.Caller{Local: c.Client.(*Session).conn.IsLoopback(), Loading: s.store.Loading.Load()}
 	s.changeConfig(c, func() string {
 		if err := s.cfg.Set(pairs, who); err != nil {
 			return err.Error()

@@ -89,7 +89,7 @@ func echo(c *command.Ctx) { c.W.Bulk(c.Args[1]) }
 
 func quit(c *command.Ctx) {
 	c.W.OK()
-	c.Client.(*session).conn.CloseAfterReply()
+	c.Client.(*Session).conn.CloseAfterReply()
 }
 
 func selectDB(c *command.Ctx) {
@@ -119,7 +119,7 @@ func (s *Server) auth(c *command.Ctx) {
 		c.W.Error(command.ErrSyntax)
 		return
 	}
-	if !s.authenticate(c.Client.(*session), user, pass) {
+	if !s.authenticate(c.Client.(*Session), user, pass) {
 		c.W.Error(errWrongPass)
 		return
 	}
@@ -127,7 +127,7 @@ func (s *Server) auth(c *command.Ctx) {
 }
 
 // authenticate checks a user's password, and lets the session in when it is right.
-func (s *Server) authenticate(ss *session, user, pass []byte) bool {
+func (s *Server) authenticate(ss *Session, user, pass []byte) bool {
 	want := s.cfg.Load().RequirePass
 	if string(user) != "default" || want != "" && !samePassword(pass, want) {
 		s.stats.authFailures.Add(1)
@@ -138,7 +138,7 @@ func (s *Server) authenticate(ss *session, user, pass []byte) bool {
 	return true
 }
 
-func (ss *session) setAuthed(v bool) {
+func (ss *Session) setAuthed(v bool) {
 	ss.authed = v
 	ss.conn.SetAuthenticated(v)
 }
@@ -150,7 +150,7 @@ func samePassword(got []byte, want string) bool {
 }
 
 func (s *Server) hello(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	resp3 := c.W.RESP3
 	at := 1
 	if len(c.Args) > 1 {
@@ -222,7 +222,7 @@ func (s *Server) hello(c *command.Ctx) {
 
 // reset gives the connection the state of a new one; its name goes, what its library said of itself stays.
 func (s *Server) reset(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	ss.multi = nil
 	ss.unwatch(c.Store)
 	ss.reply = replyOn

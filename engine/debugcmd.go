@@ -60,7 +60,7 @@ func (s *Server) debugCommands() []*command.Descriptor {
 }
 
 func (s *Server) debug(c *command.Ctx, subs map[string]debugSub) {
-	ss, ok := c.Client.(*session)
+	ss, ok := c.Client.(*Session)
 	if !ok || !s.cfg.Load().EnableDebugCommand.Allows(ss.conn.IsLoopback()) {
 		c.W.Error(errDebug)
 		return

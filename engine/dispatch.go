@@ -16,7 +16,7 @@ const (
 )
 
 // do runs one request of ss. False: it could not run now, stays in the input, and the connection is held.
-func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
+func (ls *loopState) do(ss *Session, args [][]byte, raw []byte) bool {
 	c, s := ls.ctx, ls.srv
 	w := c.W
 	pos := len(w.B)
@@ -92,7 +92,7 @@ func (ls *loopState) do(ss *session, args [][]byte, raw []byte) bool {
 }
 
 // settleReply applies CLIENT REPLY to the reply that starts at pos, and lets it wait for its gate.
-func (ls *loopState) settleReply(ss *session, pos int) {
+func (ls *loopState) settleReply(ss *Session, pos int) {
 	if ss.reply != replyOn {
 		switch ss.reply {
 		case replyOff:
@@ -115,7 +115,7 @@ func (ls *loopState) settleReply(ss *session, pos int) {
 }
 
 // refuse gives the error of a request that may not run, in the order Redis checks.
-func (s *Server) refuse(ss *session, d *command.Descriptor, unknownSub bool, args [][]byte) string {
+func (s *Server) refuse(ss *Session, d *command.Descriptor, unknownSub bool, args [][]byte) string {
 	if d == nil {
 		return unknownCommand(args)
 	}

@@ -11,13 +11,13 @@ import (
 
 // noteFlushAll is called within FLUSHALL.
 func (s *Server) noteFlushAll(c *command.Ctx) {
-	if ss, ok := c.Client.(*session); ok && len(s.cfg.Load().Save) > 0 {
+	if ss, ok := c.Client.(*Session); ok && len(s.cfg.Load().Save) > 0 {
 		ss.loop.flushedAll = true
 	}
 }
 
 // saveEmptied begins to save what a FLUSHALL of ss, or a transaction with one, has left.
-func (ls *loopState) saveEmptied(ss *session) {
+func (ls *loopState) saveEmptied(ss *Session) {
 	s := ls.srv
 	ls.ctx.Publish() // these changes are in the file that follows
 	ss.conn.HoldQuietly()

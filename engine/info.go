@@ -20,7 +20,7 @@ type infoSection struct {
 	name  string // as asked for
 	title string
 	when  infoWhen
-	write func(s *Server, c *command.Ctx, t *infoText)
+	write func(s *Server, c *command.Ctx, t *InfoText)
 }
 
 // infoWhen says which of INFO's collective names a section belongs to.
@@ -41,11 +41,11 @@ func infoSections() []infoSection {
 		{"stats", "Stats", infoDefault, (*Server).infoStats},
 		{"replication", "Replication", infoDefault, (*Server).infoReplication},
 		{"cpu", "CPU", infoDefault, (*Server).infoCPU},
-		{"modules", "Modules", infoModules, func(*Server, *command.Ctx, *infoText) {}},
+		{"modules", "Modules", infoModules, func(*Server, *command.Ctx, *InfoText) {}},
 		{"commandstats", "Commandstats", infoAll, (*Server).infoCommandStats},
 		{"errorstats", "Errorstats", infoDefault, (*Server).infoErrorStats},
 		{"latencystats", "Latencystats", infoAll, (*Server).infoLatencyStats},
-		{"cluster", "Cluster", infoDefault, func(_ *Server, _ *command.Ctx, t *infoText) { t.int("cluster_enabled", 0) }},
+		{"cluster", "Cluster", infoDefault, func(_ *Server, _ *command.Ctx, t *InfoText) { t.Int("cluster_enabled", 0) }},
 		{"keyspace", "Keyspace", infoDefault, (*Server).infoKeyspace},
 	}
 }
@@ -68,7 +68,7 @@ func (s *Server) info(c *command.Ctx) {
 	}
 	// What this turn did so far counts, too.
 	c.PublishBefore()
-	t := &infoText{}
+	t := &InfoText{}
 	for _, sec := range infoSections() {
 		if wanted[sec.name] || sec.when == infoDefault && (def || all) || sec.when == infoAll && all || sec.when == infoModules && modules {
 			if len(t.b) > 0 {
@@ -81,37 +81,37 @@ func (s *Server) info(c *command.Ctx) {
 	c.W.Verbatim("txt", string(t.b))
 }
 
-// infoText is INFO's text as it grows.
-type infoText struct {
+// InfoText is INFO's text as it grows.
+type InfoText struct {
 	b       []byte
 	clients *clientSums // once asked for
 }
 
-func (t *infoText) str(name, value string) {
+func (t *InfoText) Str(name, value string) {
 	t.b = append(t.b, name...)
 	t.b = append(t.b, ':')
 	t.b = append(t.b, value...)
 	t.b = append(t.b, '\r', '\n')
 }
 
-func (t *infoText) int(name string, v int64) { t.str(name, strconv.FormatInt(v, 10)) }
+func (t *InfoText) Int(name string, v int64) { t.Str(name, strconv.FormatInt(v, 10)) }
 
-func (t *infoText) float(name string, v float64, digits int) {
-	t.str(name, strconv.FormatFloat(v, 'f', digits, 64))
+func (t *InfoText) Float(name string, v float64, digits int) {
+	t.Str(name, strconv.FormatFloat(v, 'f', digits, 64))
 }
 
-func (t *infoText) flag(name string, v bool) {
+func (t *InfoText) Flag(name string, v bool) {
 	if v {
-		t.int(name, 1)
+		t.Int(name, 1)
 	} else {
-		t.int(name, 0)
+		t.Int(name, 0)
 	}
 }
 
 // bytes writes a size, and the same for people.
-func (t *infoText) bytes(name string, n int64) {
-	t.int(name, n)
-	t.str(name+"_human", humanBytes(n))
+func (t *InfoText) Bytes(name string, n int64) {
+	t.Int(name, n)
+	t.Str(name+"_human", humanBytes(n))
 }
 
 // humanBytes is a size as Redis writes it for people: two digits and a letter.
@@ -129,46 +129,46 @@ func humanBytes(n int64) string {
 	return strconv.FormatFloat(v, 'f', 2, 64) + "P"
 }
 
-func (s *Server) infoServer(c *command.Ctx, t *infoText) {
+func (s *Server) infoServer(c *command.Ctx, t *InfoText) {
 	v := s.cfg.Load()
 	now := time.Now()
 	up := int64(now.Sub(s.started).Seconds())
-	t.str("redis_version", RedisVersion)
-	t.str("tidemark_version", Version)
-	t.str("redis_mode", "standalone")
-	t.str("os", osName())
-	t.int("arch_bits", strconv.IntSize)
-	t.str("monotonic_clock", "POSIX clock_gettime")
-	t.str("multiplexing_api", "epoll")
-	t.str("go_version", runtime.Version())
-	t.int("process_id", int64(os.Getpid()))
-	t.str("process_supervised", supervisor())
-	t.str("run_id", s.runID)
-	t.int("tcp_port", v.Port)
-	t.int("server_time_usec", now.UnixMicro())
-	t.int("uptime_in_seconds", up)
-	t.int("uptime_in_days", up/86400)
-	t.int("hz", v.HZ)
-	t.int("configured_hz", v.HZ)
-	t.int("lru_clock", now.Unix()&0xffffff)
+	t.Str("redis_version", RedisVersion)
+	t.Str("tidemark_version", Version)
+	t.Str("redis_mode", "standalone")
+	t.Str("os", osName())
+	t.Int("arch_bits", strconv.IntSize)
+	t.Str("monotonic_clock", "POSIX clock_gettime")
+	t.Str("multiplexing_api", "epoll")
+	t.Str("go_version", runtime.Version())
+	t.Int("process_id", int64(os.Getpid()))
+	t.Str("process_supervised", supervisor())
+	t.Str("run_id", s.runID)
+	t.Int("tcp_port", v.Port)
+	t.Int("server_time_usec", now.UnixMicro())
+	t.Int("uptime_in_seconds", up)
+	t.Int("uptime_in_days", up/86400)
+	t.Int("hz", v.HZ)
+	t.Int("configured_hz", v.HZ)
+	t.Int("lru_clock", now.Unix()&0xffffff)
 	exe, err := os.Executable()
 	if err != nil {
 		exe = os.Args[0]
 	}
-	t.str("executable", exe)
-	t.str("config_file", s.cfg.File())
+	t.Str("executable", exe)
+	t.Str("config_file", s.cfg.File())
 	loops := 0
 	s.mu.Lock()
 	loops = len(s.loops)
 	s.mu.Unlock()
-	t.flag("io_threads_active", loops > 1)
+	t.Flag("io_threads_active", loops > 1)
 	for _, a := range s.net.Addrs() {
-		t.str("listener"+strconv.Itoa(t.listeners()), fmt.Sprintf("name=%s,bind=%s", a.Network(), a))
+		t.Str("listener"+strconv.Itoa(t.listeners()), fmt.Sprintf("name=%s,bind=%s", a.Network(), a))
 	}
 }
 
 // listeners counts the listeners written so far.
-func (t *infoText) listeners() int { return strings.Count(string(t.b), "\r\nlistener") }
+func (t *InfoText) listeners() int { return strings.Count(string(t.b), "\r\nlistener") }
 
 func osName() string {
 	var u syscall.Utsname
@@ -206,13 +206,13 @@ type clientSums struct {
 	maxInput, maxOutput, bytes               int64
 }
 
-func (s *Server) sumClients(t *infoText) *clientSums {
+func (s *Server) sumClients(t *InfoText) *clientSums {
 	if t.clients != nil {
 		return t.clients
 	}
 	sum := &clientSums{}
 	t.clients = sum
-	s.clients.each(func(ss *session) {
+	s.clients.each(func(ss *Session) {
 		p := &ss.pub
 		p.mu.Lock()
 		sum.n++
@@ -235,33 +235,33 @@ func (s *Server) sumClients(t *infoText) *clientSums {
 	return sum
 }
 
-func (s *Server) infoClients(c *command.Ctx, t *infoText) {
-	if ss, ok := c.Client.(*session); ok {
+func (s *Server) infoClients(c *command.Ctx, t *InfoText) {
+	if ss, ok := c.Client.(*Session); ok {
 		ss.publishRunning(c)
 	}
 	sum := s.sumClients(t)
-	t.int("connected_clients", sum.n)
-	t.int("cluster_connections", 0)
-	t.int("maxclients", s.cfg.Load().MaxClients)
-	t.int("client_recent_max_input_buffer", sum.maxInput)
-	t.int("client_recent_max_output_buffer", sum.maxOutput)
-	t.int("blocked_clients", sum.blocked)
-	t.int("tracking_clients", 0)
-	t.int("pubsub_clients", 0)
-	t.int("clients_in_timeout_table", sum.timed)
-	t.int("total_blocking_keys", 0)
-	t.int("total_blocking_keys_on_nokey", 0)
-	t.int("watching_clients", sum.watching)
-	t.int("total_watched_keys", sum.watchedKeys)
+	t.Int("connected_clients", sum.n)
+	t.Int("cluster_connections", 0)
+	t.Int("maxclients", s.cfg.Load().MaxClients)
+	t.Int("client_recent_max_input_buffer", sum.maxInput)
+	t.Int("client_recent_max_output_buffer", sum.maxOutput)
+	t.Int("blocked_clients", sum.blocked)
+	t.Int("tracking_clients", 0)
+	t.Int("pubsub_clients", 0)
+	t.Int("clients_in_timeout_table", sum.timed)
+	t.Int("total_blocking_keys", 0)
+	t.Int("total_blocking_keys_on_nokey", 0)
+	t.Int("watching_clients", sum.watching)
+	t.Int("total_watched_keys", sum.watchedKeys)
 	reason, actions, ms := s.pause.state()
-	t.str("paused_reason", reason)
-	t.str("paused_actions", actions)
-	t.int("paused_timeout_milliseconds", ms)
+	t.Str("paused_reason", reason)
+	t.Str("paused_actions", actions)
+	t.Int("paused_timeout_milliseconds", ms)
 }
 
 // infoMemory: used_memory is what maxmemory is held against, the data with all that finding and expiring them takes, and what clients have
 // sent and not yet been sent; the Go heap is told beside it.
-func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
+func (s *Server) infoMemory(c *command.Ctx, t *InfoText) {
 	v := s.cfg.Load()
 	m := s.store.KS.Memory()
 	start := s.store.FixedMemory()
@@ -272,61 +272,61 @@ func (s *Server) infoMemory(c *command.Ctx, t *infoText) {
 	overhead := start + clients + m.Tables + m.ExpiryIndex
 	goRuntime := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}}
 	metrics.Read(goRuntime) // stops nothing, unlike runtime.ReadMemStats
-	t.bytes("used_memory", used)
-	t.bytes("used_memory_rss", rss)
-	t.bytes("used_memory_peak", peak)
-	t.str("used_memory_peak_perc", percent(used, peak))
-	t.int("used_memory_overhead", overhead)
-	t.int("used_memory_startup", start)
-	t.int("used_memory_dataset", used-overhead)
-	t.str("used_memory_dataset_perc", percent(used-overhead, used))
-	t.int("allocator_allocated", m.Used)
-	t.int("allocator_active", m.Mapped)
-	t.int("allocator_resident", m.Mapped)
-	t.bytes("total_system_memory", systemBytes())
-	t.bytes("used_memory_lua", 0)
-	t.int("used_memory_vm_eval", 0)
-	t.int("used_memory_scripts_eval", 0)
-	t.int("used_memory_vm_functions", 0)
-	t.bytes("used_memory_vm_total", 0)
-	t.int("used_memory_functions", 0)
-	t.bytes("used_memory_scripts", 0)
-	t.int("number_of_cached_scripts", 0)
-	t.int("number_of_functions", 0)
-	t.int("number_of_libraries", 0)
-	t.bytes("maxmemory", v.MaxMemoryBytes)
-	t.str("maxmemory_policy", v.MaxMemoryPolicy.String())
-	t.float("allocator_frag_ratio", ratio(m.Mapped, m.Used), 2)
-	t.int("allocator_frag_bytes", m.Mapped-m.Used)
-	t.float("allocator_rss_ratio", 1, 2)
-	t.int("allocator_rss_bytes", 0)
-	t.float("rss_overhead_ratio", ratio(rss, m.Mapped), 2)
-	t.int("rss_overhead_bytes", rss-m.Mapped)
-	t.float("mem_fragmentation_ratio", ratio(rss, used), 2)
-	t.int("mem_fragmentation_bytes", rss-used)
-	t.int("mem_not_counted_for_evict", 0)
-	t.int("mem_replication_backlog", 0)
-	t.int("mem_total_replication_buffers", 0)
-	t.int("mem_clients_slaves", 0)
-	t.int("mem_clients_normal", s.sumClients(t).bytes)
-	t.int("mem_cluster_links", 0)
+	t.Bytes("used_memory", used)
+	t.Bytes("used_memory_rss", rss)
+	t.Bytes("used_memory_peak", peak)
+	t.Str("used_memory_peak_perc", percent(used, peak))
+	t.Int("used_memory_overhead", overhead)
+	t.Int("used_memory_startup", start)
+	t.Int("used_memory_dataset", used-overhead)
+	t.Str("used_memory_dataset_perc", percent(used-overhead, used))
+	t.Int("allocator_allocated", m.Used)
+	t.Int("allocator_active", m.Mapped)
+	t.Int("allocator_resident", m.Mapped)
+	t.Bytes("total_system_memory", systemBytes())
+	t.Bytes("used_memory_lua", 0)
+	t.Int("used_memory_vm_eval", 0)
+	t.Int("used_memory_scripts_eval", 0)
+	t.Int("used_memory_vm_functions", 0)
+	t.Bytes("used_memory_vm_total", 0)
+	t.Int("used_memory_functions", 0)
+	t.Bytes("used_memory_scripts", 0)
+	t.Int("number_of_cached_scripts", 0)
+	t.Int("number_of_functions", 0)
+	t.Int("number_of_libraries", 0)
+	t.Bytes("maxmemory", v.MaxMemoryBytes)
+	t.Str("maxmemory_policy", v.MaxMemoryPolicy.String())
+	t.Float("allocator_frag_ratio", ratio(m.Mapped, m.Used), 2)
+	t.Int("allocator_frag_bytes", m.Mapped-m.Used)
+	t.Float("allocator_rss_ratio", 1, 2)
+	t.Int("allocator_rss_bytes", 0)
+	t.Float("rss_overhead_ratio", ratio(rss, m.Mapped), 2)
+	t.Int("rss_overhead_bytes", rss-m.Mapped)
+	t.Float("mem_fragmentation_ratio", ratio(rss, used), 2)
+	t.Int("mem_fragmentation_bytes", rss-used)
+	t.Int("mem_not_counted_for_evict", 0)
+	t.Int("mem_replication_backlog", 0)
+	t.Int("mem_total_replication_buffers", 0)
+	t.Int("mem_clients_slaves", 0)
+	t.Int("mem_clients_normal", s.sumClients(t).bytes)
+	t.Int("mem_cluster_links", 0)
 	ring := int64(0)
 	if log := s.store.Log(); log != nil {
 		ring = log.Stats().RingUsed
 	}
-	t.int("mem_aof_buffer", ring)
-	t.str("mem_allocator", "tidemark-arena")
-	t.int("active_defrag_running", 0)
-	t.flag("lazyfree_pending_objects", m.PendingFree > 0)
-	t.int("lazyfreed_objects", s.store.Stats.LazyFreed.Load())
-	t.int("tidemark_memory_tables", m.Tables)
-	t.int("tidemark_memory_entries", m.Entries)
-	t.int("tidemark_memory_large", m.Large)
-	t.int("tidemark_memory_expiry_index", m.ExpiryIndex)
-	t.int("tidemark_memory_free", m.Free)
-	t.int("tidemark_memory_pending_free", m.PendingFree)
-	t.int("tidemark_go_heap", int64(goRuntime[0].Value.Uint64()))
-	t.int("tidemark_go_sys", int64(goRuntime[1].Value.Uint64()))
+	t.Int("mem_aof_buffer", ring)
+	t.Str("mem_allocator", "tidemark-arena")
+	t.Int("active_defrag_running", 0)
+	t.Flag("lazyfree_pending_objects", m.PendingFree > 0)
+	t.Int("lazyfreed_objects", s.store.Stats.LazyFreed.Load())
+	t.Int("tidemark_memory_tables", m.Tables)
+	t.Int("tidemark_memory_entries", m.Entries)
+	t.Int("tidemark_memory_large", m.Large)
+	t.Int("tidemark_memory_expiry_index", m.ExpiryIndex)
+	t.Int("tidemark_memory_free", m.Free)
+	t.Int("tidemark_memory_pending_free", m.PendingFree)
+	t.Int("tidemark_go_heap", int64(goRuntime[0].Value.Uint64()))
+	t.Int("tidemark_go_sys", int64(goRuntime[1].Value.Uint64()))
 }
 
 func percent(n, of int64) string {
@@ -365,7 +365,7 @@ func systemBytes() int64 {
 	return int64(si.Totalram) * int64(si.Unit)
 }
 
-func (s *Server) infoPersistence(c *command.Ctx, t *infoText) {
+func (s *Server) infoPersistence(c *command.Ctx, t *InfoText) {
 	r := &s.rewrite
 	log := s.store.Log()
 	status := func(failed bool) string {
@@ -400,61 +400,61 @@ func (s *Server) infoPersistence(c *command.Ctx, t *infoText) {
 		}
 		return -1
 	}
-	t.flag("loading", s.store.Loading.Load())
-	t.int("async_loading", 0)
-	t.int("current_cow_peak", 0)
-	t.int("current_cow_size", 0)
-	t.int("current_save_keys_processed", done)
-	t.int("rdb_changes_since_last_save", s.store.Stats.Dirty.Load()-r.dirtyAtSave)
-	t.flag("rdb_bgsave_in_progress", saving)
-	t.int("rdb_last_save_time", last)
-	t.str("rdb_last_bgsave_status", status(r.rdbFailed))
-	t.int("rdb_last_bgsave_time_sec", seconds(r.rdbRuns, r.rdbSeconds))
-	t.int("rdb_current_bgsave_time_sec", or(saving, current))
-	t.int("rdb_saves", r.rdbRuns)
-	t.int("rdb_last_cow_size", 0)
-	t.flag("aof_enabled", log != nil)
-	t.flag("aof_rewrite_in_progress", rewriting)
-	t.flag("aof_rewrite_scheduled", r.scheduled)
-	t.int("aof_last_rewrite_time_sec", seconds(r.aofRuns, r.aofSeconds))
-	t.int("aof_current_rewrite_time_sec", or(rewriting, current))
-	t.str("aof_last_bgrewrite_status", status(r.aofFailed))
-	t.int("aof_rewrites", r.aofRuns)
-	t.int("aof_last_cow_size", 0)
+	t.Flag("loading", s.store.Loading.Load())
+	t.Int("async_loading", 0)
+	t.Int("current_cow_peak", 0)
+	t.Int("current_cow_size", 0)
+	t.Int("current_save_keys_processed", done)
+	t.Int("rdb_changes_since_last_save", s.store.Stats.Dirty.Load()-r.dirtyAtSave)
+	t.Flag("rdb_bgsave_in_progress", saving)
+	t.Int("rdb_last_save_time", last)
+	t.Str("rdb_last_bgsave_status", status(r.rdbFailed))
+	t.Int("rdb_last_bgsave_time_sec", seconds(r.rdbRuns, r.rdbSeconds))
+	t.Int("rdb_current_bgsave_time_sec", or(saving, current))
+	t.Int("rdb_saves", r.rdbRuns)
+	t.Int("rdb_last_cow_size", 0)
+	t.Flag("aof_enabled", log != nil)
+	t.Flag("aof_rewrite_in_progress", rewriting)
+	t.Flag("aof_rewrite_scheduled", r.scheduled)
+	t.Int("aof_last_rewrite_time_sec", seconds(r.aofRuns, r.aofSeconds))
+	t.Int("aof_current_rewrite_time_sec", or(rewriting, current))
+	t.Str("aof_last_bgrewrite_status", status(r.aofFailed))
+	t.Int("aof_rewrites", r.aofRuns)
+	t.Int("aof_last_cow_size", 0)
 	r.mu.Unlock()
-	t.str("aof_last_write_status", status(log != nil && log.Err() != nil))
-	t.int("module_fork_in_progress", 0)
-	t.int("module_fork_last_cow_size", 0)
+	t.Str("aof_last_write_status", status(log != nil && log.Err() != nil))
+	t.Int("module_fork_in_progress", 0)
+	t.Int("module_fork_last_cow_size", 0)
 	if log == nil {
 		return
 	}
 	st := log.Stats()
-	t.int("aof_current_size", st.CurrentBytes)
-	t.int("aof_base_size", st.BaseBytes)
-	t.int("aof_pending_rewrite", 0)
-	t.int("aof_buffer_length", st.RingUsed)
-	t.int("aof_pending_bio_fsync", 0)
-	t.int("aof_delayed_fsync", max(st.DelayedFsync-s.stats.since().delayedFsync, 0))
-	t.int("tidemark_log_reserved", st.Reserved)
-	t.int("tidemark_log_appended", st.Appended)
-	t.int("tidemark_log_synced", st.Synced)
-	t.int("tidemark_log_commits", st.Commits)
-	t.int("tidemark_log_committed_bytes", st.CommittedBytes)
-	t.float("tidemark_log_commit_bytes_avg", ratio(st.CommittedBytes, st.Commits), 1)
-	t.int("tidemark_log_syncs", st.Syncs)
-	t.float("tidemark_log_sync_usec_avg", ratio(st.SyncNanosTotal, st.Syncs)/1000, 1)
-	t.float("tidemark_log_sync_usec_max", float64(st.SyncNanosMax)/1000, 1)
-	t.float("tidemark_log_sync_usec_last", float64(st.SyncNanosLast)/1000, 1)
-	t.str("tidemark_log_commit_sizes", histogram(st.CommitSizes[:], 1))
-	t.str("tidemark_log_sync_usec", histogram(st.SyncTimes[:], 1000))
-	t.int("tidemark_ring_capacity", st.RingCapacity)
-	t.int("tidemark_ring_used", st.RingUsed)
-	t.int("tidemark_ring_used_max", st.RingUsedMax)
-	t.int("tidemark_ring_full_stalls", st.FullStalls)
-	t.int("tidemark_segments", st.Segments)
-	t.int("tidemark_spare_segments", st.SpareSegments)
+	t.Int("aof_current_size", st.CurrentBytes)
+	t.Int("aof_base_size", st.BaseBytes)
+	t.Int("aof_pending_rewrite", 0)
+	t.Int("aof_buffer_length", st.RingUsed)
+	t.Int("aof_pending_bio_fsync", 0)
+	t.Int("aof_delayed_fsync", max(st.DelayedFsync-s.stats.since().delayedFsync, 0))
+	t.Int("tidemark_log_reserved", st.Reserved)
+	t.Int("tidemark_log_appended", st.Appended)
+	t.Int("tidemark_log_synced", st.Synced)
+	t.Int("tidemark_log_commits", st.Commits)
+	t.Int("tidemark_log_committed_bytes", st.CommittedBytes)
+	t.Float("tidemark_log_commit_bytes_avg", ratio(st.CommittedBytes, st.Commits), 1)
+	t.Int("tidemark_log_syncs", st.Syncs)
+	t.Float("tidemark_log_sync_usec_avg", ratio(st.SyncNanosTotal, st.Syncs)/1000, 1)
+	t.Float("tidemark_log_sync_usec_max", float64(st.SyncNanosMax)/1000, 1)
+	t.Float("tidemark_log_sync_usec_last", float64(st.SyncNanosLast)/1000, 1)
+	t.Str("tidemark_log_commit_sizes", histogram(st.CommitSizes[:], 1))
+	t.Str("tidemark_log_sync_usec", histogram(st.SyncTimes[:], 1000))
+	t.Int("tidemark_ring_capacity", st.RingCapacity)
+	t.Int("tidemark_ring_used", st.RingUsed)
+	t.Int("tidemark_ring_used_max", st.RingUsedMax)
+	t.Int("tidemark_ring_full_stalls", st.FullStalls)
+	t.Int("tidemark_segments", st.Segments)
+	t.Int("tidemark_spare_segments", st.SpareSegments)
 	if err := log.Err(); err != nil {
-		t.str("tidemark_log_error", strings.NewReplacer("\r", " ", "\n", " ").Replace(err.Error()))
+		t.Str("tidemark_log_error", strings.NewReplacer("\r", " ", "\n", " ").Replace(err.Error()))
 	}
 }
 
@@ -473,63 +473,63 @@ func histogram(counts []int64, unit float64) string {
 	return b.String()
 }
 
-func (s *Server) infoStats(c *command.Ctx, t *infoText) {
+func (s *Server) infoStats(c *command.Ctx, t *InfoText) {
 	now := time.Now().UnixMicro()
 	net := s.net.Stats()
 	from := s.stats.since().net
 	st := &s.store.Stats
 	rate := s.stats.rates.perSecond(sample{now, st.Commands.Load(), net.BytesIn, net.BytesOut, net.Turns, net.TurnNanos})
 	s.stats.turn(s, now)
-	t.int("total_connections_received", net.Accepted-from.Accepted)
-	t.int("total_commands_processed", st.Commands.Load())
-	t.int("instantaneous_ops_per_sec", int64(rate.commands))
-	t.int("total_net_input_bytes", net.BytesIn-from.BytesIn)
-	t.int("total_net_output_bytes", net.BytesOut-from.BytesOut)
-	t.int("total_net_repl_input_bytes", 0)
-	t.int("total_net_repl_output_bytes", 0)
-	t.float("instantaneous_input_kbps", rate.in/1024, 2)
-	t.float("instantaneous_output_kbps", rate.out/1024, 2)
-	t.float("instantaneous_input_repl_kbps", 0, 2)
-	t.float("instantaneous_output_repl_kbps", 0, 2)
-	t.int("rejected_connections", net.Rejected-from.Rejected)
-	t.int("sync_full", 0)
-	t.int("sync_partial_ok", 0)
-	t.int("sync_partial_err", 0)
-	t.int("expired_keys", st.ExpiredKeys.Load())
-	t.int("expired_subkeys", 0)
-	t.float("expired_stale_perc", 0, 2)
-	t.int("expired_time_cap_reached_count", s.stats.expirySlicesFull.Load())
-	t.int("expire_cycle_cpu_milliseconds", s.stats.expiryNanos.Load()/1e6)
-	t.int("evicted_keys", st.EvictedKeys.Load())
-	t.int("evicted_clients", 0)
-	t.int("evicted_scripts", 0)
-	t.int("keyspace_hits", st.Hits.Load())
-	t.int("keyspace_misses", st.Misses.Load())
-	t.int("pubsub_channels", 0)
-	t.int("pubsub_patterns", 0)
-	t.int("pubsubshard_channels", 0)
-	t.int("latest_fork_usec", 0)
-	t.int("total_forks", 0)
-	t.int("migrate_cached_sockets", 0)
-	t.int("slave_expires_tracked_keys", 0)
-	t.int("tracking_total_keys", 0)
-	t.int("tracking_total_items", 0)
-	t.int("tracking_total_prefixes", 0)
-	t.int("unexpected_error_replies", 0)
-	t.int("total_error_replies", s.stats.errors.total.Load())
-	t.int("acl_access_denied_auth", s.stats.authFailures.Load())
-	t.int("acl_access_denied_cmd", 0)
-	t.int("acl_access_denied_key", 0)
-	t.int("acl_access_denied_channel", 0)
-	t.int("client_query_buffer_limit_disconnections", net.QueryLimitCloses-from.QueryLimitCloses)
-	t.int("client_output_buffer_limit_disconnections", net.OutputLimitCloses-from.OutputLimitCloses)
-	t.int("eventloop_cycles", net.Turns-from.Turns)
-	t.int("eventloop_duration_sum", (net.TurnNanos-from.TurnNanos)/1000)
-	t.int("eventloop_duration_cmd_sum", s.commandNanos()/1000)
+	t.Int("total_connections_received", net.Accepted-from.Accepted)
+	t.Int("total_commands_processed", st.Commands.Load())
+	t.Int("instantaneous_ops_per_sec", int64(rate.commands))
+	t.Int("total_net_input_bytes", net.BytesIn-from.BytesIn)
+	t.Int("total_net_output_bytes", net.BytesOut-from.BytesOut)
+	t.Int("total_net_repl_input_bytes", 0)
+	t.Int("total_net_repl_output_bytes", 0)
+	t.Float("instantaneous_input_kbps", rate.in/1024, 2)
+	t.Float("instantaneous_output_kbps", rate.out/1024, 2)
+	t.Float("instantaneous_input_repl_kbps", 0, 2)
+	t.Float("instantaneous_output_repl_kbps", 0, 2)
+	t.Int("rejected_connections", net.Rejected-from.Rejected)
+	t.Int("sync_full", 0)
+	t.Int("sync_partial_ok", 0)
+	t.Int("sync_partial_err", 0)
+	t.Int("expired_keys", st.ExpiredKeys.Load())
+	t.Int("expired_subkeys", 0)
+	t.Float("expired_stale_perc", 0, 2)
+	t.Int("expired_time_cap_reached_count", s.stats.expirySlicesFull.Load())
+	t.Int("expire_cycle_cpu_milliseconds", s.stats.expiryNanos.Load()/1e6)
+	t.Int("evicted_keys", st.EvictedKeys.Load())
+	t.Int("evicted_clients", 0)
+	t.Int("evicted_scripts", 0)
+	t.Int("keyspace_hits", st.Hits.Load())
+	t.Int("keyspace_misses", st.Misses.Load())
+	t.Int("pubsub_channels", 0)
+	t.Int("pubsub_patterns", 0)
+	t.Int("pubsubshard_channels", 0)
+	t.Int("latest_fork_usec", 0)
+	t.Int("total_forks", 0)
+	t.Int("migrate_cached_sockets", 0)
+	t.Int("slave_expires_tracked_keys", 0)
+	t.Int("tracking_total_keys", 0)
+	t.Int("tracking_total_items", 0)
+	t.Int("tracking_total_prefixes", 0)
+	t.Int("unexpected_error_replies", 0)
+	t.Int("total_error_replies", s.stats.errors.total.Load())
+	t.Int("acl_access_denied_auth", s.stats.authFailures.Load())
+	t.Int("acl_access_denied_cmd", 0)
+	t.Int("acl_access_denied_key", 0)
+	t.Int("acl_access_denied_channel", 0)
+	t.Int("client_query_buffer_limit_disconnections", net.QueryLimitCloses-from.QueryLimitCloses)
+	t.Int("client_output_buffer_limit_disconnections", net.OutputLimitCloses-from.OutputLimitCloses)
+	t.Int("eventloop_cycles", net.Turns-from.Turns)
+	t.Int("eventloop_duration_sum", (net.TurnNanos-from.TurnNanos)/1000)
+	t.Int("eventloop_duration_cmd_sum", s.commandNanos()/1000)
 	// Rounded: a server that nobody talks to has less than one turn a second.
-	t.int("instantaneous_eventloop_cycles_per_sec", int64(math.Round(rate.turns)))
-	t.int("instantaneous_eventloop_duration_usec", int64(math.Round(rate.turnMicros)))
-	t.int("tidemark_longest_turn_usec", net.LongestTurnNanos/1000)
+	t.Int("instantaneous_eventloop_cycles_per_sec", int64(math.Round(rate.turns)))
+	t.Int("instantaneous_eventloop_duration_usec", int64(math.Round(rate.turnMicros)))
+	t.Int("tidemark_longest_turn_usec", net.LongestTurnNanos/1000)
 	tidemarkNetStats(t, net, from)
 }
 
@@ -542,22 +542,22 @@ func (s *Server) commandNanos() (sum int64) {
 	return sum
 }
 
-func (s *Server) infoReplication(c *command.Ctx, t *infoText) {
+func (s *Server) infoReplication(c *command.Ctx, t *InfoText) {
 	off := int64(0)
 	if log := s.store.Log(); log != nil {
 		off = log.Reserved()
 	}
-	t.str("role", "master")
-	t.int("connected_slaves", 0)
-	t.str("master_failover_state", "no-failover")
-	t.str("master_replid", s.replicationID())
-	t.str("master_replid2", strings.Repeat("0", 40))
-	t.int("master_repl_offset", off)
-	t.int("second_repl_offset", -1)
-	t.int("repl_backlog_active", 0)
-	t.int("repl_backlog_size", 0)
-	t.int("repl_backlog_first_byte_offset", 0)
-	t.int("repl_backlog_histlen", 0)
+	t.Str("role", "master")
+	t.Int("connected_slaves", 0)
+	t.Str("master_failover_state", "no-failover")
+	t.Str("master_replid", s.replicationID())
+	t.Str("master_replid2", strings.Repeat("0", 40))
+	t.Int("master_repl_offset", off)
+	t.Int("second_repl_offset", -1)
+	t.Int("repl_backlog_active", 0)
+	t.Int("repl_backlog_size", 0)
+	t.Int("repl_backlog_first_byte_offset", 0)
+	t.Int("repl_backlog_histlen", 0)
 }
 
 func (s *Server) replicationID() string {
@@ -566,36 +566,36 @@ func (s *Server) replicationID() string {
 	return s.replID
 }
 
-func (s *Server) infoCPU(c *command.Ctx, t *infoText) {
+func (s *Server) infoCPU(c *command.Ctx, t *InfoText) {
 	var self, children syscall.Rusage
 	// Neither call can fail with these arguments.
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &self)
 	_ = syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children)
 	sec := func(tv syscall.Timeval) float64 { return float64(tv.Sec) + float64(tv.Usec)/1e6 }
-	t.float("used_cpu_sys", sec(self.Stime), 6)
-	t.float("used_cpu_user", sec(self.Utime), 6)
-	t.float("used_cpu_sys_children", sec(children.Stime), 6)
-	t.float("used_cpu_user_children", sec(children.Utime), 6)
+	t.Float("used_cpu_sys", sec(self.Stime), 6)
+	t.Float("used_cpu_user", sec(self.Utime), 6)
+	t.Float("used_cpu_sys_children", sec(children.Stime), 6)
+	t.Float("used_cpu_user_children", sec(children.Utime), 6)
 }
 
-func (s *Server) infoCommandStats(c *command.Ctx, t *infoText) {
+func (s *Server) infoCommandStats(c *command.Ctx, t *InfoText) {
 	for _, d := range s.table.All() {
 		calls, nanos, rejected, failed := d.Stats()
 		if calls == 0 && rejected == 0 && failed == 0 {
 			continue
 		}
-		t.str("cmdstat_"+d.FullName(), fmt.Sprintf("calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d",
+		t.Str("cmdstat_"+d.FullName(), fmt.Sprintf("calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d",
 			calls, nanos/1000, ratio(nanos, calls)/1000, rejected, failed))
 	}
 }
 
-func (s *Server) infoErrorStats(c *command.Ctx, t *infoText) {
+func (s *Server) infoErrorStats(c *command.Ctx, t *InfoText) {
 	for _, e := range s.stats.errors.list() {
-		t.str("errorstat_"+e.prefix, "count="+strconv.FormatInt(e.n, 10))
+		t.Str("errorstat_"+e.prefix, "count="+strconv.FormatInt(e.n, 10))
 	}
 }
 
-func (s *Server) infoLatencyStats(c *command.Ctx, t *infoText) {
+func (s *Server) infoLatencyStats(c *command.Ctx, t *InfoText) {
 	v := s.cfg.Load()
 	if !v.LatencyTracking {
 		return
@@ -612,11 +612,11 @@ func (s *Server) infoLatencyStats(c *command.Ctx, t *infoText) {
 			}
 			fmt.Fprintf(&b, "p%g=%.3f", p, float64(l.Percentile(p))/1000)
 		}
-		t.str("latency_percentiles_usec_"+d.FullName(), b.String())
+		t.Str("latency_percentiles_usec_"+d.FullName(), b.String())
 	}
 }
 
-func (s *Server) infoKeyspace(c *command.Ctx, t *infoText) {
+func (s *Server) infoKeyspace(c *command.Ctx, t *InfoText) {
 	ks := s.store.KS
 	type count struct{ keys, expires, ttl int64 }
 	dbs := make([]count, ks.Databases())
@@ -634,12 +634,12 @@ func (s *Server) infoKeyspace(c *command.Ctx, t *infoText) {
 	}
 	for db, d := range dbs {
 		if d.keys > 0 {
-			t.str("db"+strconv.Itoa(db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d,subexpiry=0", d.keys, d.expires, d.ttl/max(d.expires, 1)))
+			t.Str("db"+strconv.Itoa(db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d,subexpiry=0", d.keys, d.expires, d.ttl/max(d.expires, 1)))
 		}
 	}
 }
 
-func tidemarkNetStats(t *infoText, net, from netio.Stats) {
-	t.int("tidemark_loop_takeovers", net.Takeovers-from.Takeovers)
-	t.int("tidemark_loop_migrations", net.Migrations-from.Migrations)
+func tidemarkNetStats(t *InfoText, net, from netio.Stats) {
+	t.Int("tidemark_loop_takeovers", net.Takeovers-from.Takeovers)
+	t.Int("tidemark_loop_migrations", net.Migrations-from.Migrations)
 }

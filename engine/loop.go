@@ -21,7 +21,7 @@ type loopState struct {
 	wrote, read, gated, wantRoom, wantSync bool
 	flushedAll                             bool // FLUSHALL was executed just now
 
-	parked  []*session // held by a full ring
+	parked  []*Session // held by a full ring
 	waiters waiterList
 	// interest is set while something on this loop waits for a watermark: a notification then wakes the loop.
 	interest atomic.Bool
@@ -44,7 +44,7 @@ func (s *Server) Accept(c *netio.Conn) (refusal string) {
 	if s.protected.Load() && !c.IsUnix() && !c.IsLoopback() {
 		return errProtected
 	}
-	ss := &session{srv: s, conn: c, id: c.ID(), user: "default", authed: !s.needAuth.Load()}
+	ss := &Session{srv: s, conn: c, id: c.ID(), user: "default", authed: !s.needAuth.Load()}
 	ss.pub.addr, ss.pub.laddr, ss.pub.fd = c.RemoteAddr(), c.LocalAddr(), c.FD()
 	ss.publish()
 	c.SetAuthenticated(ss.authed)
@@ -56,7 +56,7 @@ func (s *Server) Accept(c *netio.Conn) (refusal string) {
 // Serve runs the requests that stand complete in the connection's input.
 func (s *Server) Serve(c *netio.Conn) {
 	ls := s.stateOf(c.Loop())
-	ss := c.Session.(*session)
+	ss := c.Session.(*Session)
 	ss.loop = ls
 	x := ls.ctx
 	x.Client, x.W, x.DB, x.NoTouch = ss, &c.W, ss.db, ss.noTouch
@@ -76,7 +76,7 @@ func (s *Server) Serve(c *netio.Conn) {
 
 // Close forgets a connection.
 func (s *Server) Close(c *netio.Conn, err error) {
-	ss, ok := c.Session.(*session)
+	ss, ok := c.Session.(*Session)
 	if !ok {
 		return
 	}
@@ -173,6 +173,13 @@ func (s *Server) Watermark() int64 {
 		return log.Synced()
 	}
 	return 1<<63 - 1 // the log was switched off: nothing waits for it any more
+}
+
+// Committed looks at what the loop's own commit has moved.
+func (s *Server) Committed(l *netio.Loop) {
+	if s.stateOf(l).interest.Load() {
+		s.Woken(l)
+	}
 }
 
 // notify is called by the log when a watermark moved for somebody, or room was made.

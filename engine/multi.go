@@ -95,7 +95,7 @@ func transactionCommands() []*command.Descriptor {
 }
 
 func multi(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	if ss.multi != nil {
 		c.W.Error("ERR MULTI calls can not be nested")
 		return
@@ -105,7 +105,7 @@ func multi(c *command.Ctx) {
 }
 
 func discard(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	if ss.multi == nil {
 		c.W.Error("ERR DISCARD without MULTI")
 		return
@@ -115,7 +115,7 @@ func discard(c *command.Ctx) {
 }
 
 func watchKeys(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	if ss.multi != nil {
 		c.W.Error("ERR WATCH inside MULTI is not allowed")
 		return
@@ -139,14 +139,14 @@ func watchKeys(c *command.Ctx) {
 }
 
 func unwatchKeys(c *command.Ctx) {
-	if ss, ok := c.Client.(*session); ok && !c.InBlock() {
+	if ss, ok := c.Client.(*Session); ok && !c.InBlock() {
 		ss.unwatch(c.Store)
 	}
 	c.W.OK()
 }
 
 // unwatch forgets all watched keys. No shard may be locked by the caller.
-func (ss *session) unwatch(st *command.Store) {
+func (ss *Session) unwatch(st *command.Store) {
 	for _, x := range ss.watching {
 		k := st.MakeKey(x.name)
 		k.Shard.Lock()
@@ -157,14 +157,14 @@ func (ss *session) unwatch(st *command.Store) {
 	ss.watcher.Dirty.Store(false)
 }
 
-func (ss *session) endMulti(c *command.Ctx) {
+func (ss *Session) endMulti(c *command.Ctx) {
 	ss.multi = nil
 	ss.unwatch(c.Store)
 }
 
 // exec runs the queue as one block: all its locks are taken first, its effects stand in the log as one MULTI..EXEC.
 func exec(c *command.Ctx) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	t := ss.multi
 	if t == nil {
 		c.W.Error("ERR EXEC without MULTI")
@@ -213,7 +213,7 @@ func exec(c *command.Ctx) {
 }
 
 // watchedChanged reports whether a watched key changed since WATCH, or expired by now. Its shards are locked.
-func (ss *session) watchedChanged(c *command.Ctx) bool {
+func (ss *Session) watchedChanged(c *command.Ctx) bool {
 	if ss.watcher.Dirty.Load() {
 		return true
 	}

@@ -26,7 +26,7 @@ type pause struct {
 	all      bool  // every command, rather than writes alone
 	until    int64 // Unix ms
 	shutdown bool  // paused by the shutdown, whatever until says
-	held     map[*session]struct{}
+	held     map[*Session]struct{}
 	timer    *time.Timer
 }
 
@@ -109,7 +109,7 @@ func (p *pause) settleLocked() {
 
 // holds reports whether the request must wait, and remembers the session if so. now is in Unix ms. Called on the session's loop, which
 // then holds the connection.
-func (p *pause) holds(ss *session, d *command.Descriptor, now int64) bool {
+func (p *pause) holds(ss *Session, d *command.Descriptor, now int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -122,7 +122,7 @@ func (p *pause) holds(ss *session, d *command.Descriptor, now int64) bool {
 		return false
 	}
 	if p.held == nil {
-		p.held = map[*session]struct{}{}
+		p.held = map[*Session]struct{}{}
 	}
 	p.held[ss] = struct{}{}
 	ss.conn.SetIdleExempt(true)
@@ -130,14 +130,14 @@ func (p *pause) holds(ss *session, d *command.Descriptor, now int64) bool {
 }
 
 // forget drops a session whose connection closes.
-func (p *pause) forget(ss *session) {
+func (p *pause) forget(ss *Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.held, ss)
 }
 
 // has reports whether the session is held.
-func (p *pause) has(ss *session) bool {
+func (p *pause) has(ss *Session) bool {
 	if !p.active.Load() {
 		return false
 	}

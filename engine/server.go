@@ -78,7 +78,7 @@ type Server struct {
 func Start(cfg *config.Config, log *serverlog.Logger) (*Server, error) {
 	v := cfg.Load()
 	s := &Server{cfg: cfg, log: log, runID: randomID(), replID: randomID(), started: time.Now()}
-	s.clients.byID = map[int64]*session{}
+	s.clients.byID = map[int64]*Session{}
 	s.stop.done = make(chan struct{})
 	ks := keyspace.New(keyspace.Options{Shards: shardCount(v), Databases: int(v.Databases)})
 	s.store = command.NewStore(ks)

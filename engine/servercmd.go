@@ -98,7 +98,7 @@ func (s *Server) save(c *command.Ctx) {
 		c.W.Error("ERR Background save already in progress")
 		return
 	}
-	c.Client.(*session).inBackground(func() string {
+	c.Client.(*Session).inBackground(func() string {
 		if err := s.saveRDB(s.rdbPath()); err != nil {
 			s.log.Warningf("SAVE failed: %v", err)
 			return "ERR " + err.Error()
@@ -132,7 +132,7 @@ func (s *Server) bgsave(c *command.Ctx) {
 	}
 	if c.InBlock() {
 		// The block holds every shard's lock; the snapshot begins behind it.
-		c.Client.(*session).loop.l.Post(func(*netio.Loop) { s.saveInBackground() })
+		c.Client.(*Session).loop.l.Post(func(*netio.Loop) { s.saveInBackground() })
 		c.W.Simple("Background saving scheduled")
 		return
 	}
@@ -163,7 +163,7 @@ const errRewrite = "ERR Can't execute an AOF background rewriting. Please check 
 func (s *Server) bgrewriteaof(c *command.Ctx) {
 	if s.store.Log() == nil && !c.InBlock() && s.snapshotRunning() == kindNone {
 		// There is an AOF to be opened first.
-		c.Client.(*session).inBackgroundSaying("Background append only file rewriting started", func() string {
+		c.Client.(*Session).inBackgroundSaying("Background append only file rewriting started", func() string {
 			if err := s.startRewrite(); err != nil {
 				s.log.Warningf("BGREWRITEAOF failed: %v", err)
 				return errRewrite
@@ -173,7 +173,7 @@ func (s *Server) bgrewriteaof(c *command.Ctx) {
 		return
 	}
 	if c.InBlock() {
-		c.Client.(*session).loop.l.Post(func(*netio.Loop) { go s.rewriteInBackground() })
+		c.Client.(*Session).loop.l.Post(func(*netio.Loop) { go s.rewriteInBackground() })
 		c.W.Simple("Background append only file rewriting scheduled")
 		return
 	}

@@ -7,9 +7,9 @@ import (
 	"tidemark/netio"
 )
 
-// session is one client: what the server knows of a connection beyond its socket. It belongs to the
+// Session is one client: what the server knows of a connection beyond its socket. It belongs to the
 // loop that serves the connection; only the fields of pub and the atomics may be looked at by others.
-type session struct {
+type Session struct {
 	srv  *Server
 	conn *netio.Conn
 	loop *loopState // the loop it is served by now
@@ -65,7 +65,7 @@ type published struct {
 }
 
 // publish copies what others may see.
-func (ss *session) publish() {
+func (ss *Session) publish() {
 	p := &ss.pub
 	p.mu.Lock()
 	p.db, p.cmd, p.user = ss.db, ss.lastCmd, ss.user
@@ -87,25 +87,25 @@ func (ss *session) publish() {
 // clients is the registry of open connections, for CLIENT LIST and KILL.
 type clients struct {
 	mu   sync.Mutex
-	byID map[int64]*session
+	byID map[int64]*Session
 }
 
-func (r *clients) add(ss *session) {
+func (r *clients) add(ss *Session) {
 	r.mu.Lock()
 	r.byID[ss.id] = ss
 	r.mu.Unlock()
 }
 
-func (r *clients) remove(ss *session) {
+func (r *clients) remove(ss *Session) {
 	r.mu.Lock()
 	delete(r.byID, ss.id)
 	r.mu.Unlock()
 }
 
 // all returns the open sessions in the order of their ids.
-func (r *clients) all() []*session {
+func (r *clients) all() []*Session {
 	r.mu.Lock()
-	out := make([]*session, 0, len(r.byID))
+	out := make([]*Session, 0, len(r.byID))
 	for _, ss := range r.byID {
 		out = append(out, ss)
 	}
@@ -115,7 +115,7 @@ func (r *clients) all() []*session {
 }
 
 // each calls f for every open session, in no order, with the registry locked.
-func (r *clients) each(f func(*session)) {
+func (r *clients) each(f func(*Session)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, ss := range r.byID {
@@ -123,7 +123,7 @@ func (r *clients) each(f func(*session)) {
 	}
 }
 
-func (r *clients) get(id int64) *session {
+func (r *clients) get(id int64) *Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.byID[id]

@@ -195,7 +195,7 @@ func (s *Server) shutdownRequest(c *command.Ctx) {
 		c.W.Error("ERR No shutdown in progress.")
 		return
 	}
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	ss.conn.Hold()
 	ss.conn.SetIdleExempt(true)
 	go func() {

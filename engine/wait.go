@@ -12,7 +12,7 @@ const errNoLocal = "ERR WAITAOF cannot be used when numlocal is set but appendon
 // waiter is a client blocked in WAIT or WAITAOF until watermarks reach its last write. Waiters cost no thread and no polling:
 // the loop looks at them when a watermark moved, and a timer of the loop ends them.
 type waiter struct {
-	ss       *session
+	ss       *Session
 	off      int64 // log offset to be reached
 	local    int64 // WAITAOF's numlocal
 	replicas int64
@@ -183,7 +183,7 @@ func timeoutArg(c *command.Ctx, i int) (ms int64, ok bool) {
 
 // block answers at once when it can or must (within EXEC), and otherwise holds the client.
 func block(c *command.Ctx, w *waiter, ms int64) {
-	ss := c.Client.(*session)
+	ss := c.Client.(*Session)
 	w.ss, w.off = ss, ss.lastWrite
 	local, replicas := w.reached()
 	if local >= w.local && replicas >= w.replicas || c.InBlock() {

@@ -51,6 +51,8 @@ type Conn struct {
 	idleExempt bool
 	unix       bool
 	adopted    bool // by Adopt: not a client
+	pinned     bool // SetPinned
+	raw        RawHandler
 
 	// input; see input.go
 	serving bool
@@ -64,6 +66,7 @@ type Conn struct {
 	pos     int
 	last    int    // where the request that Next returned last starts
 	huge    bool   // own is not Go memory; see huge.go
+	expect  int    // Expect
 	own     []byte // what was left between turns, from ownPos on
 	ownPos  int
 	part    *resp.Partial
@@ -178,6 +181,9 @@ func (c *Conn) SetAuthenticated(v bool) {
 // SetIdleExempt takes the connection out of the idle timeout.
 func (c *Conn) SetIdleExempt(v bool) { c.idleExempt = v }
 
+// SetPinned true keeps the connection on its loop: balancing moves others.
+func (c *Conn) SetPinned(v bool) { c.pinned = v }
+
 // SetOutputLimits gives the connection limits of its own instead of those of
 // Limits (for the pubsub and replica classes); nil goes back.
 func (c *Conn) SetOutputLimits(o *OutputLimits) { c.limits = o }
@@ -273,6 +279,15 @@ func (l *Loop) weigh(c *Conn) {
 	c.held = n
 }
 
+// tellClosed tells the handler, or a raw connection's own.
+func (c *Conn) tellClosed(err error) {
+	if c.raw != nil {
+		c.raw.Close(c, err)
+	} else {
+		c.srv.handler.Close(c, err)
+	}
+}
+
 // close ends the connection now, or when Serve returns if it is being served.
 func (l *Loop) close(c *Conn, err error) {
 	if c.stop&stopDead != 0 {
@@ -289,7 +304,7 @@ func (l *Loop) close(c *Conn, err error) {
 		err = io.EOF
 	}
 	c.stop |= stopDead
-	l.srv.handler.Close(c, err)
+	c.tellClosed(err)
 	// The number of the descriptor is reused the moment it is closed, maybe by
 	// a connection of another loop: the slot must be free by then.
 	l.slots[c.fd] = nil

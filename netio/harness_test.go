@@ -26,7 +26,8 @@ type book struct {
 	refuse string
 
 	written, synced atomic.Int64
-	mode            atomic.Int32               // CommitMode after a turn that wrote
+	mode            atomic.Int32 // CommitMode after a turn that wrote
+	committed       func(l *Loop)
 	commit          func(h *book)              // what Commit does; nil: sync all at once
 	custom          func(*Conn, *Request) bool // tried first
 	woken, turns    atomic.Int64
@@ -53,6 +54,12 @@ func (h *book) Close(c *Conn, err error) {
 }
 
 func (h *book) Woken(*Loop) { h.woken.Add(1) }
+
+func (h *book) Committed(l *Loop) {
+	if h.committed != nil {
+		h.committed(l)
+	}
+}
 
 func (h *book) Watermark() int64 { return h.synced.Load() }
 

@@ -29,7 +29,13 @@ func (l *Loop) step(c *Conn) {
 	if c.stop != 0 {
 		return
 	}
-	if c.more {
+	if c.raw != nil {
+		if c.more {
+			l.serveRaw(c)
+		} else if c.rd {
+			l.readRaw(c)
+		}
+	} else if c.more {
 		c.more = false
 		c.in, c.pos, c.shared = c.own, c.ownPos, false
 		l.serve(c)

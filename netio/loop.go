@@ -197,6 +197,11 @@ func (l *Loop) run() (lost bool) {
 			if !l.srv.crew.commit(l) {
 				return true
 			}
+			if l.signals.And(^uint32(sigWake))&sigWake != 0 {
+				l.gatedNew = true
+			}
+			l.srv.handler.Committed(l)
+			l.flushDirty()
 		case CommitHandoff:
 			l.srv.crew.handoff()
 		}

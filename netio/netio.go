@@ -17,7 +17,7 @@
 //	           ─► posted functions, Woken, timers
 //	           ─► Handler.EndTurn says what is to be committed
 //	           ─► replies whose gate is open: one write per connection
-//	           ─► Handler.Commit, guarded by the standby thread
+//	           ─► Handler.Commit, guarded by the standby thread; Handler.Committed
 //	           ─► replies whose gate that has opened
 //
 // An idle connection owns no buffer: input is read into a buffer of the loop
@@ -56,6 +56,10 @@ type Handler interface {
 	// look at the watermark; when that moves at another time, the handler calls
 	// Loop.Wake.
 	Commit()
+	// Committed is called on the loop right after its own Commit has returned (CommitInline), unless another thread has taken the
+	// loop over meanwhile. Output that it gives connections leaves in the same turn. It stands for Woken too: a
+	// Wake from within that Commit, or from elsewhere while it ran, calls only this.
+	Committed(l *Loop)
 	// Watermark is the current value of the gates' watermark. Any goroutine.
 	Watermark() int64
 	// Woken runs on the loop after Wake (coalesced), before gated replies are

@@ -325,7 +325,8 @@ func (s *Server) admit(l *Loop, fd int, sa unix.Sockaddr, isUnix bool) {
 // Adopt serves a socket that was opened elsewhere, such as one that this process
 // dialed (a replication link). The server owns fd from now on. begin takes the
 // place of Handler.Accept: it runs on the loop before the first byte is read and sets the
-// Session. The connection counts neither as a client nor against MaxClients, and has no
+// Session; a RawHandler there makes the connection a raw one, without output limits unless it sets some.
+// The connection counts neither as a client nor against MaxClients, and has no
 // idle timeout. Any goroutine, while the server runs.
 func (s *Server) Adopt(fd int, begin func(c *Conn)) error {
 	if err := unix.SetNonblock(fd, true); err != nil {
@@ -340,6 +341,9 @@ func (s *Server) Adopt(fd int, begin func(c *Conn)) error {
 			adopted: true, idleExempt: true}
 		c.loop.Store(l)
 		begin(c)
+		if c.raw, _ = c.Session.(RawHandler); c.raw != nil && c.limits == nil {
+			c.limits = &OutputLimits{}
+		}
 		if err := l.attach(c); err != nil {
 			l.orphan(c, err)
 		}
@@ -355,6 +359,6 @@ func (l *Loop) orphan(c *Conn, err error) {
 	if !c.adopted {
 		l.srv.numConns.Add(-1)
 	}
-	l.srv.handler.Close(c, err)
+	c.tellClosed(err)
 	closeFD(c.fd)
 }

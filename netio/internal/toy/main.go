@@ -42,6 +42,7 @@ type handler struct {
 func (h *handler) Accept(c *netio.Conn) string { return "" }
 func (h *handler) Close(*netio.Conn, error)    {}
 func (h *handler) Woken(*netio.Loop)           {}
+func (h *handler) Committed(*netio.Loop)       {}
 func (h *handler) Watermark() int64            { return h.synced.Load() }
 func (h *handler) EndTurn(l *netio.Loop) netio.CommitMode {
 	if h.mode == netio.CommitNone || h.written.Load() == h.synced.Load() {
