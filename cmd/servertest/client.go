@@ -31,7 +31,12 @@ func Dial(addr string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{conn: conn, r: bufio.NewReaderSize(conn, 64<<10), timeout: Timeout}, nil
+	return NewClient(conn), nil
+}
+
+// NewClient speaks on a connection that stands, and owns it from now on.
+func NewClient(conn net.Conn) *Client {
+	return &Client{conn: conn, r: bufio.NewReaderSize(conn, 64<<10), timeout: Timeout}
 }
 
 // SetTimeout replaces Timeout for this client.

@@ -24,6 +24,11 @@ type Config struct {
 	Wrap  []string // a command put in front that ends up as the server's own process: taskset, strace -D
 	Env   []string // added to the environment
 	Ready time.Duration
+
+	// A server on another host, that is, in a network namespace. All zero: here, on the loopback address.
+	Bind  []string                            // addresses to listen on besides 127.0.0.1
+	Enter func() error                        // takes the calling thread to that host; the server is forked there
+	Dial  func(addr string) (net.Conn, error) // connects to an address as seen there
 }
 
 // Server is a running server process.
@@ -75,8 +80,8 @@ func Spawn(cfg Config) (*Server, error) {
 		cfg.Ready = 60 * time.Second
 	}
 	argv := append(append([]string(nil), cfg.Wrap...), cfg.Bin,
-		"--port", strconv.Itoa(cfg.Port), "--bind", "127.0.0.1", "--dir", cfg.Dir)
-	argv = append(argv, cfg.Args...)
+		"--port", strconv.Itoa(cfg.Port), "--bind", "127.0.0.1")
+	argv = append(append(append(argv, cfg.Bind...), "--dir", cfg.Dir), cfg.Args...)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = cfg.Dir
 	cmd.Env = append(os.Environ(), cfg.Env...)
@@ -93,7 +98,13 @@ func Spawn(cfg Config) (*Server, error) {
 	// Pdeathsig follows the thread that forked: it must live as long as the server.
 	go func() {
 		lockThread()
-		err := cmd.Start()
+		var err error
+		if cfg.Enter != nil {
+			err = cfg.Enter()
+		}
+		if err == nil {
+			err = cmd.Start()
+		}
 		started <- err
 		if err == nil {
 			s.err = cmd.Wait()
@@ -115,7 +126,7 @@ func (s *Server) WaitReady() error {
 			return fmt.Errorf("%s ended before it was ready: %v\n%s", s.cfg.Bin, s.err, s.Log())
 		default:
 		}
-		if c, err := Dial(s.Addr); err == nil {
+		if c, err := s.Dial(); err == nil {
 			c.SetTimeout(s.cfg.Ready)
 			r, err := c.Do("PING")
 			c.Close()
@@ -135,7 +146,16 @@ func (s *Server) PID() int { return s.cmd.Process.Pid }
 func (s *Server) Log() string { return s.log.String() }
 
 // Dial connects a client.
-func (s *Server) Dial() (*Client, error) { return Dial(s.Addr) }
+func (s *Server) Dial() (*Client, error) {
+	if s.cfg.Dial == nil {
+		return Dial(s.Addr)
+	}
+	conn, err := s.cfg.Dial(s.Addr)
+	if err != nil {
+		return nil, err
+	}
+	return NewClient(conn), nil
+}
 
 // Signal sends a signal.
 func (s *Server) Signal(sig syscall.Signal) error { return s.cmd.Process.Signal(sig) }
