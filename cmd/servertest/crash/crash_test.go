@@ -2,17 +2,16 @@ package crash
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"tidemark/cmd/servertest"
+	"tidemark/cmd/servertest/history"
 )
 
 func TestMain(m *testing.M) { servertest.Main(m) }
@@ -49,9 +48,9 @@ func loop(t *testing.T, policy string, crashes int) {
 	seed := uint64(setting(t, "TIDEMARK_SEED", time.Now().UnixNano()))
 	t.Logf("seed %d, %d crashes", seed, crashes)
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	histories := make([]*history, writers)
+	histories := make([]*history.History, writers)
 	for i := range histories {
-		histories[i] = newHistory(i)
+		histories[i] = history.New(i)
 	}
 	srv := servertest.StartTidemark(t, servertest.Config{Args: []string{
 		"--appendonly", "yes", "--appendfsync", policy, "--save", "", "--auto-aof-rewrite-percentage", "0"}})
@@ -66,7 +65,7 @@ func loop(t *testing.T, policy string, crashes int) {
 		t.Cleanup(srv.Kill)
 		c := srv.Connect(t)
 		for _, h := range histories {
-			if err := h.settle(kept(t, c, h)); err != nil {
+			if err := h.Settle(kept(t, c, h)); err != nil {
 				t.Fatalf("seed %d, crash %d under %s: %v\n%s", seed, crash, policy, err, srv.Log())
 			}
 		}
@@ -79,12 +78,9 @@ func loop(t *testing.T, policy string, crashes int) {
 }
 
 // kept reads a writer's keys.
-func kept(t *testing.T, c *servertest.Client, h *history) map[string]string {
+func kept(t *testing.T, c *servertest.Client, h *history.History) map[string]string {
 	out := map[string]string{}
-	keys := []string{h.counter()}
-	for i := range keysPerWriter {
-		keys = append(keys, h.key(i))
-	}
+	keys := h.AllKeys()
 	for i, r := range c.Must(t, append([]string{"MGET"}, keys...)...).Elems {
 		if !r.IsNull() {
 			out[keys[i]] = r.Str
@@ -95,7 +91,7 @@ func kept(t *testing.T, c *servertest.Client, h *history) map[string]string {
 
 // burst lets writers and readers work until the server is killed at a random
 // moment, and returns how many operations were acknowledged.
-func burst(t *testing.T, srv *servertest.Server, histories []*history, rnd *rand.Rand) int64 {
+func burst(t *testing.T, srv *servertest.Server, histories []*history.History, rnd *rand.Rand) int64 {
 	var wg sync.WaitGroup
 	var acked atomic.Int64
 	stop := make(chan struct{})
@@ -135,24 +131,24 @@ func burst(t *testing.T, srv *servertest.Server, histories []*history, rnd *rand
 }
 
 // write sends pipelines of random depth until the server is gone.
-func write(srv *servertest.Server, h *history, rnd *rand.Rand, acked *atomic.Int64, stop <-chan struct{}) error {
+func write(srv *servertest.Server, h *history.History, rnd *rand.Rand, acked *atomic.Int64, stop <-chan struct{}) error {
 	c, err := srv.Dial()
 	if err != nil {
 		return nil // killed before the connection stood
 	}
 	defer c.Close()
-	state := maps.Clone(h.base)
+	state := h.State()
 	for {
 		select {
 		case <-stop:
 			return nil
 		default:
 		}
-		var batch []operation
+		var batch []history.Operation
 		for range 1 + rnd.IntN(1+rnd.IntN(24)) {
-			op := h.next(rnd, state)
+			op := h.Next(rnd, state)
 			batch = append(batch, op)
-			for _, command := range op.commands {
+			for _, command := range op.Commands {
 				c.Queue(command...)
 			}
 		}
@@ -160,23 +156,23 @@ func write(srv *servertest.Server, h *history, rnd *rand.Rand, acked *atomic.Int
 			return nil
 		}
 		for _, op := range batch {
-			for i := range op.commands {
+			for i := range op.Commands {
 				r, err := c.Receive()
 				if err != nil {
 					return nil
 				}
 				if r.IsError() {
-					return fmt.Errorf("writer %d: %v: %s", h.id, op.commands[i], r)
+					return fmt.Errorf("writer %d: %v: %s", h.ID, op.Commands[i], r)
 				}
 			}
-			h.acknowledge()
+			h.Acknowledge()
 			acked.Add(1)
 		}
 	}
 }
 
 // read looks at random keys and notes what was seen: it must not be taken back by the crash.
-func read(srv *servertest.Server, histories []*history, rnd *rand.Rand, stop <-chan struct{}) error {
+func read(srv *servertest.Server, histories []*history.History, rnd *rand.Rand, stop <-chan struct{}) error {
 	c, err := srv.Dial()
 	if err != nil {
 		return nil
@@ -189,7 +185,7 @@ func read(srv *servertest.Server, histories []*history, rnd *rand.Rand, stop <-c
 		default:
 		}
 		h := histories[rnd.IntN(len(histories))]
-		keys := []string{h.counter(), h.key(rnd.IntN(keysPerWriter)), h.key(rnd.IntN(keysPerWriter))}
+		keys := []string{h.Counter(), h.Key(rnd.IntN(history.Keys)), h.Key(rnd.IntN(history.Keys))}
 		r, err := c.Do(append([]string{"MGET"}, keys...)...)
 		if err != nil {
 			return nil
@@ -199,43 +195,10 @@ func read(srv *servertest.Server, histories []*history, rnd *rand.Rand, stop <-c
 		}
 		for i, e := range r.Elems {
 			if !e.IsNull() {
-				if err := h.observe(keys[i], e.Str); err != nil {
+				if err := h.Observe(keys[i], e.Str); err != nil {
 					return err
 				}
 			}
-		}
-	}
-}
-
-// The check itself must see a lost write, a torn block and an invented value.
-func TestHistoryNotices(t *testing.T) {
-	build := func(acked, seen int) *history {
-		h := newHistory(1)
-		h.ops = []operation{
-			{apply: func(s map[string]string) { s["a"] = "1" }},
-			{apply: func(s map[string]string) { s["a"], s["b"] = "2", "2" }},
-			{apply: func(s map[string]string) { delete(s, "a") }},
-		}
-		h.acked, h.seen = acked, seen
-		return h
-	}
-	for _, c := range []struct {
-		name        string
-		acked, seen int
-		got         map[string]string
-		want        string
-	}{
-		{"all kept", 3, 0, map[string]string{"b": "2"}, ""},
-		{"an unacknowledged one kept", 2, 0, map[string]string{"b": "2"}, ""},
-		{"an unacknowledged one lost", 2, 0, map[string]string{"a": "2", "b": "2"}, ""},
-		{"acknowledged lost", 3, 0, map[string]string{"a": "2", "b": "2"}, "LOST WRITES"},
-		{"seen lost", 1, 2, map[string]string{"a": "1"}, "LOST WRITES"},
-		{"torn", 1, 0, map[string]string{"a": "2"}, "no prefix"},
-		{"invented", 0, 0, map[string]string{"z": "9"}, "no prefix"},
-	} {
-		err := build(c.acked, c.seen).settle(c.got)
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 }

@@ -2,11 +2,8 @@
 // clients write through pipelines, starts it again on the same directory, and
 // checks what it has kept.
 //
-// Each writer owns its keys, so its history is a sequence of operations, and
-// because the log is ordered, what survives must be the state after some
-// prefix of it: one that holds at least everything acknowledged and everything
-// that any reader saw, and for all the writer's keys the same prefix.
-// A MULTI/EXEC block is one operation and survives whole or not at all.
+// Each writer's operations are a history (package history): what survives must be the state
+// after a prefix that holds everything acknowledged and everything that any reader saw.
 //
 // TIDEMARK_CRASHES sets the number of kills, TIDEMARK_SEED repeats the choices
 // of a run (not its timing).
