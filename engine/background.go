@@ -7,6 +7,10 @@ import "tidemark/netio"
 // replies nothing; it must not be within EXEC, whose locks work could wait for.
 func (ss *Session) inBackground(work func() (refusal string)) { ss.inBackgroundSaying("OK", work) }
 
+// InBackground is inBackground for the extension: work returns the error to reply, or "" for +OK, on a goroutine of its own while the
+// client is held.
+func (ss *Session) InBackground(work func() (refusal string)) { ss.inBackground(work) }
+
 // inBackgroundSaying is inBackground with other words than OK.
 func (ss *Session) inBackgroundSaying(done string, work func() (refusal string)) {
 	d := ss.loop.ctx.Cmd

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"tidemark/engine/command"
-	"tidemark/netio"
 )
 
 func (s *Server) clientCommands() []*command.Descriptor {
@@ -205,8 +204,12 @@ func parseClientType(b []byte) (clientType, bool) {
 	return 0, false
 }
 
-// class is the session's type. Links of replication are no sessions, and nobody can subscribe.
-func (ss *Session) class() clientType { return typeNormal }
+// class is the session's type; nobody can subscribe yet.
+func (ss *Session) class() clientType {
+	ss.pub.mu.Lock()
+	defer ss.pub.mu.Unlock()
+	return ss.pub.kind
+}
 
 func (s *Server) clientList(c *command.Ctx) {
 	want := typeAny
@@ -340,7 +343,7 @@ func (f *killFilter) matches(ss, me *Session, now int64) bool {
 	defer p.mu.Unlock()
 	switch {
 	case f.id != 0 && ss.id != f.id,
-		f.kind != typeAny && ss.class() != f.kind,
+		f.kind != typeAny && p.kind != f.kind,
 		f.user != nil && p.user != string(f.user),
 		f.addr != nil && p.addr != string(f.addr),
 		f.laddr != nil && p.laddr != string(f.laddr),
@@ -365,6 +368,7 @@ func (s *Server) kill(ss, me *Session) {
 func clientReply(c *command.Ctx) {
 	ss := c.Client.(*Session)
 	switch {
+	case ss.replica: // what it gets is the stream and nothing else
 	case command.Is(c.Args[2], "on"):
 		ss.reply = replyOn
 		c.W.OK()
@@ -455,19 +459,7 @@ func (s *Server) clientUnblock(c *command.Ctx) {
 		c.W.Int(0)
 		return
 	}
-	ss.conn.Post(func(conn *netio.Conn) {
-		w := ss.blocked
-		if w == nil {
-			return
-		}
-		ss.loop.waiters.remove(w)
-		if withError {
-			conn.W.Error("UNBLOCKED client unblocked via CLIENT UNBLOCK")
-			w.release()
-			return
-		}
-		w.finish()
-	})
+	ss.unblockRequest(withError)
 	c.W.Int(1)
 }
 

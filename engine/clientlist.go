@@ -82,6 +82,12 @@ func clientBytes(p *published) int64 {
 func (ss *Session) flagsLocked() string {
 	var f []byte
 	p := &ss.pub
+	switch p.kind {
+	case typeReplica:
+		f = append(f, 'S')
+	case typeMaster:
+		f = append(f, 'M')
+	}
 	if p.multi >= 0 {
 		f = append(f, 'x')
 	}

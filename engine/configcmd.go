@@ -67,6 +67,7 @@ func (s *Server) watchConfig() {
 	s.cfg.OnChangeOf([]string{"maxclients", "timeout", "proto-max-bulk-len", "client-query-buffer-limit", "client-output-buffer-limit"},
 		func(_, v *config.Values) error {
 			s.net.SetLimits(limits(v))
+			s.setReplicaLimits(v)
 			return nil
 		})
 	s.cfg.OnChange("tcp-keepalive", func(_, v *config.Values) error {

@@ -223,6 +223,10 @@ func (s *Server) hello(c *command.Ctx) {
 // reset gives the connection the state of a new one; its name goes, what its library said of itself stays.
 func (s *Server) reset(c *command.Ctx) {
 	ss := c.Client.(*Session)
+	if ss.replica {
+		c.W.Error("ERR can only reset normal client connections")
+		return
+	}
 	ss.multi = nil
 	ss.unwatch(c.Store)
 	ss.reply = replyOn

@@ -86,6 +86,8 @@ func (ls *loopState) do(ss *Session, args [][]byte, raw []byte) bool {
 			s.stats.failed(d, w.B[pos:])
 		}
 		ls.settleReply(ss, pos)
+	} else if ss.reply == replyOffNext {
+		ss.reply = replyOff
 	}
 	c.Gate = 0
 	return true
@@ -102,6 +104,8 @@ func (ls *loopState) settleReply(ss *Session, pos int) {
 			ls.ctx.W.B = ls.ctx.W.B[:pos]
 			ss.reply = replyOn
 			return
+		case replyOffNext:
+			ss.reply = replyOff
 		case replySkipNext:
 			ss.reply = replySkip
 			ls.ctx.W.B = ls.ctx.W.B[:pos]

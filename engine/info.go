@@ -203,7 +203,7 @@ func supervisor() string {
 // clientSums is what INFO tells of all clients together.
 type clientSums struct {
 	n, blocked, timed, watching, watchedKeys int64
-	maxInput, maxOutput, bytes               int64
+	maxInput, maxOutput, bytes, replicaBytes int64
 }
 
 func (s *Server) sumClients(t *InfoText) *clientSums {
@@ -215,6 +215,11 @@ func (s *Server) sumClients(t *InfoText) *clientSums {
 	s.clients.each(func(ss *Session) {
 		p := &ss.pub
 		p.mu.Lock()
+		if p.kind == typeReplica {
+			sum.replicaBytes += clientBytes(p)
+			p.mu.Unlock()
+			return
+		}
 		sum.n++
 		if p.blocked {
 			sum.blocked++
@@ -266,6 +271,7 @@ func (s *Server) infoMemory(c *command.Ctx, t *InfoText) {
 	m := s.store.KS.Memory()
 	start := s.store.FixedMemory()
 	clients := s.store.ClientMemory()
+	repl := s.ext.Stats()
 	used := m.Used + start + clients
 	rss := residentBytes()
 	peak := s.store.Stats.NotePeak(used)
@@ -304,10 +310,10 @@ func (s *Server) infoMemory(c *command.Ctx, t *InfoText) {
 	t.Int("rss_overhead_bytes", rss-m.Mapped)
 	t.Float("mem_fragmentation_ratio", ratio(rss, used), 2)
 	t.Int("mem_fragmentation_bytes", rss-used)
-	t.Int("mem_not_counted_for_evict", 0)
-	t.Int("mem_replication_backlog", 0)
-	t.Int("mem_total_replication_buffers", 0)
-	t.Int("mem_clients_slaves", 0)
+	t.Int("mem_not_counted_for_evict", repl.BufferBytes)
+	t.Int("mem_replication_backlog", repl.BacklogBytes)
+	t.Int("mem_total_replication_buffers", repl.BacklogBytes+repl.BufferBytes)
+	t.Int("mem_clients_slaves", s.sumClients(t).replicaBytes)
 	t.Int("mem_clients_normal", s.sumClients(t).bytes)
 	t.Int("mem_cluster_links", 0)
 	ring := int64(0)
@@ -478,6 +484,7 @@ func (s *Server) infoStats(c *command.Ctx, t *InfoText) {
 	net := s.net.Stats()
 	from := s.stats.since().net
 	st := &s.store.Stats
+	repl := s.ext.Stats()
 	rate := s.stats.rates.perSecond(sample{now, st.Commands.Load(), net.BytesIn, net.BytesOut, net.Turns, net.TurnNanos})
 	s.stats.turn(s, now)
 	t.Int("total_connections_received", net.Accepted-from.Accepted)
@@ -485,16 +492,16 @@ func (s *Server) infoStats(c *command.Ctx, t *InfoText) {
 	t.Int("instantaneous_ops_per_sec", int64(rate.commands))
 	t.Int("total_net_input_bytes", net.BytesIn-from.BytesIn)
 	t.Int("total_net_output_bytes", net.BytesOut-from.BytesOut)
-	t.Int("total_net_repl_input_bytes", 0)
-	t.Int("total_net_repl_output_bytes", 0)
+	t.Int("total_net_repl_input_bytes", repl.BytesIn)
+	t.Int("total_net_repl_output_bytes", repl.BytesOut)
 	t.Float("instantaneous_input_kbps", rate.in/1024, 2)
 	t.Float("instantaneous_output_kbps", rate.out/1024, 2)
 	t.Float("instantaneous_input_repl_kbps", 0, 2)
 	t.Float("instantaneous_output_repl_kbps", 0, 2)
 	t.Int("rejected_connections", net.Rejected-from.Rejected)
-	t.Int("sync_full", 0)
-	t.Int("sync_partial_ok", 0)
-	t.Int("sync_partial_err", 0)
+	t.Int("sync_full", repl.SyncFull)
+	t.Int("sync_partial_ok", repl.SyncPartialOK)
+	t.Int("sync_partial_err", repl.SyncPartialErr)
 	t.Int("expired_keys", st.ExpiredKeys.Load())
 	t.Int("expired_subkeys", 0)
 	t.Float("expired_stale_perc", 0, 2)
@@ -542,7 +549,10 @@ func (s *Server) commandNanos() (sum int64) {
 	return sum
 }
 
-func (s *Server) infoReplication(c *command.Ctx, t *InfoText) {
+func (s *Server) infoReplication(c *command.Ctx, t *InfoText) { s.ext.InfoReplication(t) }
+
+// infoPrimary is the section of a server without replication.
+func (s *Server) infoPrimary(t *InfoText) {
 	off := int64(0)
 	if log := s.store.Log(); log != nil {
 		off = log.Reserved()

@@ -21,16 +21,21 @@ type loopState struct {
 	wrote, read, gated, wantRoom, wantSync bool
 	flushedAll                             bool // FLUSHALL was executed just now
 
-	parked  []*Session // held by a full ring
-	waiters waiterList
+	parked []*Session // held by a full ring
+
+	// Blocked clients, see blocked.go: those that are asked when the loop is woken, and the others. How many of them wait for a sync.
+	polled, waiting []*Session
+	syncWaiters     int
+
 	// interest is set while something on this loop waits for a watermark: a notification then wakes the loop.
 	interest atomic.Bool
+	// progress is set while the extension wants LoopProgress to be called.
+	progress atomic.Bool
 }
 
 func (s *Server) stateOf(l *netio.Loop) *loopState {
 	if l.Data == nil {
 		ls := &loopState{srv: s, l: l, ctx: command.NewCtx(s.store, s.table)}
-		ls.waiters.ls = ls
 		l.Data = ls
 		s.mu.Lock()
 		s.loops = append(s.loops, ls)
@@ -81,9 +86,8 @@ func (s *Server) Close(c *netio.Conn, err error) {
 		return
 	}
 	ls := s.stateOf(c.Loop())
-	if ss.blocked != nil {
-		ls.waiters.remove(ss.blocked)
-		ss.blocked = nil
+	if ss.Blocked() {
+		ss.endWait(EndGone)
 	}
 	for i, p := range ls.parked {
 		if p == ss {
@@ -94,6 +98,9 @@ func (s *Server) Close(c *netio.Conn, err error) {
 	s.pause.forget(ss)
 	ss.unwatch(s.store)
 	s.clients.remove(ss)
+	if ss.Ext != nil {
+		s.ext.Closed(ss)
+	}
 	if err != nil && err != io.EOF {
 		s.log.Verbosef("Client %d at %s closed: %v", ss.id, ss.pub.addr, err)
 	}
@@ -177,8 +184,12 @@ func (s *Server) Watermark() int64 {
 
 // Committed looks at what the loop's own commit has moved.
 func (s *Server) Committed(l *netio.Loop) {
-	if s.stateOf(l).interest.Load() {
-		s.Woken(l)
+	ls := s.stateOf(l)
+	if ls.interest.Load() {
+		s.look(ls)
+	}
+	if ls.progress.Load() {
+		s.ext.LoopProgress(l)
 	}
 }
 
@@ -186,11 +197,8 @@ func (s *Server) Committed(l *netio.Loop) {
 func (s *Server) notify() { s.wakeInterested() }
 
 func (s *Server) wakeInterested() {
-	s.mu.Lock()
-	loops := s.loops
-	s.mu.Unlock()
-	for _, ls := range loops {
-		if ls.interest.Load() {
+	for _, ls := range s.loopStates() {
+		if ls.interest.Load() || ls.progress.Load() {
 			ls.l.Wake()
 		}
 	}
@@ -199,17 +207,25 @@ func (s *Server) wakeInterested() {
 // Woken tries again what waited for the log.
 func (s *Server) Woken(l *netio.Loop) {
 	ls := s.stateOf(l)
+	s.look(ls)
+	if ls.progress.Load() {
+		s.ext.LoopProgress(l)
+	}
+}
+
+// look tries again what waited for the log, or for others.
+func (s *Server) look(ls *loopState) {
 	// Whoever still waits hears of the log's end, too, which no watermark tells.
-	ls.interest.Store(ls.waiters.len() > 0)
+	ls.interest.Store(len(ls.polled) > 0)
 	ls.releaseParked()
-	ls.waiters.check()
+	ls.checkWaiters()
 	log := s.store.Log()
 	if log == nil {
 		ls.awaitClose()
 		return
 	}
 	goal := aof.GoalAppend
-	if log.Policy() == aof.Always || ls.waiters.len() > 0 {
+	if log.Policy() == aof.Always || ls.syncWaiters > 0 {
 		goal = aof.GoalSync
 	}
 	if !log.Pending(goal) {
@@ -219,7 +235,7 @@ func (s *Server) Woken(l *netio.Loop) {
 	ls.interest.Store(true)
 	log.WantNotify()
 	if !log.Pending(goal) {
-		l.Wake()
+		ls.l.Wake()
 	}
 }
 

@@ -100,7 +100,7 @@ func (p *pause) settleLocked() {
 	p.setActiveLocked(p.until != 0)
 	for ss := range p.held {
 		ss.conn.Post(func(c *netio.Conn) {
-			ss.conn.SetIdleExempt(ss.blocked != nil)
+			ss.conn.SetIdleExempt(ss.Blocked() || ss.replica)
 			c.Release()
 		})
 	}

@@ -45,6 +45,7 @@ type Server struct {
 	table *command.Table
 	net   *netio.Server
 	evict *evict.Evictor
+	ext   Extension
 
 	mu    sync.Mutex // guards loops; a copy of the slice may be read without it
 	loops []*loopState
@@ -73,18 +74,22 @@ type Server struct {
 	closing atomic.Pointer[aof.Log]
 }
 
-// Start loads the data, opens the log and the listeners, and begins to serve. What it returns an error for was logged nowhere
-// yet.
-func Start(cfg *config.Config, log *serverlog.Logger) (*Server, error) {
+// Start loads the data, opens the log and the listeners, and begins to serve. ext may be nil. What it returns an error for was
+// logged nowhere yet.
+func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, error) {
+	if ext == nil {
+		ext = &noExtension{}
+	}
 	v := cfg.Load()
-	s := &Server{cfg: cfg, log: log, runID: randomID(), replID: randomID(), started: time.Now()}
+	s := &Server{cfg: cfg, log: log, ext: ext, runID: randomID(), replID: randomID(), started: time.Now()}
 	s.clients.byID = map[int64]*Session{}
 	s.stop.done = make(chan struct{})
 	ks := keyspace.New(keyspace.Options{Shards: shardCount(v), Databases: int(v.Databases)})
 	s.store = command.NewStore(ks)
-	s.table = command.NewTable(strings.Commands(), bitmap.Commands(), generic.Commands(),
+	ext.Attach(s)
+	s.table = command.NewTable(s.tableFamilies(strings.Commands(), bitmap.Commands(), generic.Commands(),
 		transactionCommands(), waitCommands(), s.connectionCommands(), s.clientCommands(), s.serverCommands(),
-		s.commandCommands(), s.debugCommands())
+		s.commandCommands(), s.debugCommands())...)
 	for _, r := range v.RenameCommands {
 		if err := s.table.Rename(r.From, r.To); err != nil {
 			return nil, fmt.Errorf("%s: rename-command: %w", r.Where, err)
@@ -116,6 +121,7 @@ func Start(cfg *config.Config, log *serverlog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s.startExpiry()
+	go ext.Loaded()
 	return s, nil
 }
 

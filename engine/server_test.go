@@ -18,6 +18,12 @@ import (
 // testServer starts a server on a free port with its data in dir.
 func testServer(t *testing.T, dir string, options ...string) *Server {
 	t.Helper()
+	return testServerWith(t, nil, dir, options...)
+}
+
+// testServerWith is testServer with an extension.
+func testServerWith(t *testing.T, ext Extension, dir string, options ...string) *Server {
+	t.Helper()
 	args := append([]string{"--port", freePort(t), "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, options...)
 	inv, err := config.ParseArgs(args)
 	if err != nil {
@@ -31,7 +37,7 @@ func testServer(t *testing.T, dir string, options ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Start(cfg, log)
+	s, err := Start(cfg, log, ext)
 	if err != nil {
 		t.Fatal(err)
 	}

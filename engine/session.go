@@ -2,8 +2,10 @@ package engine
 
 import (
 	"sync"
+	"time"
 
 	"tidemark/engine/command"
+	"tidemark/engine/config"
 	"tidemark/netio"
 )
 
@@ -26,7 +28,9 @@ type Session struct {
 	watching  []watchedKey
 	watcher   command.Watcher
 	lastWrite int64 // log offset of the end of this connection's last write: what WAITAOF waits for
-	blocked   *waiter
+	blocking  blocking
+	replica   bool // MakeReplica
+	Ext       any  // the extension's own; only the session's loop touches it
 
 	lastCmd *command.Descriptor
 	pub     published
@@ -40,6 +44,7 @@ const (
 	replyOff
 	replySkipNext // SKIP was said: the next command's reply is dropped
 	replySkip     // this one's
+	replyOffNext  // this one's reply is the last: the client has become a replica
 )
 
 // published is what CLIENT LIST and INFO show of a session to other loops; written at the end of each batch of requests.
@@ -60,9 +65,79 @@ type published struct {
 	addr     string
 	laddr    string
 	fd       int
+	kind     clientType
 	blocked  bool
 	timed    bool // blocked with a timeout
 }
+
+// SessionOf is the client that a command runs for; nil when the server itself runs it.
+func SessionOf(c *command.Ctx) *Session {
+	ss, _ := c.Client.(*Session)
+	return ss
+}
+
+// Server is the server that the session is a client of. Any goroutine.
+func (ss *Session) Server() *Server { return ss.srv }
+
+// Conn is the session's connection. Any goroutine, for those of its methods that any goroutine may call.
+func (ss *Session) Conn() *netio.Conn { return ss.conn }
+
+// ID is the client's id, which is never used twice. Any goroutine.
+func (ss *Session) ID() int64 { return ss.id }
+
+// LastWrite is the log offset of the end of the connection's last write; 0: it has written nothing. The session's loop.
+func (ss *Session) LastWrite() int64 { return ss.lastWrite }
+
+// MakeReplica makes the client a replica, within the handler of the command that asked for it: from the next command on nothing is replied, so that what the
+// extension writes to the connection is all it gets. It has no idle timeout, stays on its loop, has the output limits of the
+// class replica, and is shown as a replica by CLIENT LIST. There is no way back.
+func (ss *Session) MakeReplica() {
+	if ss.replica {
+		return
+	}
+	ss.replica = true
+	ss.reply = replyOffNext
+	ss.conn.SetIdleExempt(true)
+	ss.conn.SetPinned(true)
+	ss.conn.SetOutputLimits(replicaLimits(ss.srv.cfg.Load()))
+	ss.pub.mu.Lock()
+	ss.pub.kind = typeReplica
+	ss.pub.mu.Unlock()
+}
+
+// IsReplica reports whether MakeReplica was called. The session's loop.
+func (ss *Session) IsReplica() bool { return ss.replica }
+
+func replicaLimits(v *config.Values) *netio.OutputLimits {
+	o := v.OutputLimits[config.ClassReplica]
+	return &netio.OutputLimits{HardBytes: o.HardBytes, SoftBytes: o.SoftBytes, SoftFor: time.Duration(o.SoftSeconds) * time.Second}
+}
+
+// setReplicaLimits gives every replica the output limits of a changed configuration.
+func (s *Server) setReplicaLimits(v *config.Values) {
+	lim := replicaLimits(v)
+	for _, ss := range s.clients.all() {
+		if ss.class() == typeReplica {
+			ss.conn.Post(func(c *netio.Conn) { c.SetOutputLimits(lim) })
+		}
+	}
+}
+
+// AddLink makes the connection to this server's primary, a raw one whose Session is the extension's own, known to CLIENT LIST and CLIENT KILL. On the
+// connection's loop; RemoveLink when it closes. The session runs no commands.
+func (s *Server) AddLink(c *netio.Conn) *Session {
+	ss := &Session{srv: s, conn: c, id: c.ID(), user: "default", authed: true}
+	ss.pub.addr, ss.pub.laddr, ss.pub.fd, ss.pub.kind = c.RemoteAddr(), c.LocalAddr(), c.FD(), typeMaster
+	ss.publish()
+	s.clients.add(ss)
+	return ss
+}
+
+// RemoveLink undoes AddLink. Any goroutine.
+func (s *Server) RemoveLink(ss *Session) { s.clients.remove(ss) }
+
+// Publish brings what CLIENT LIST shows of a link up to date. The connection's loop.
+func (ss *Session) Publish() { ss.publish() }
 
 // publish copies what others may see.
 func (ss *Session) publish() {
@@ -78,8 +153,8 @@ func (ss *Session) publish() {
 	if ss.conn.W.RESP3 {
 		p.resp = 3
 	}
-	p.blocked = ss.blocked != nil
-	p.timed = p.blocked && ss.blocked.timer != nil
+	p.blocked = ss.Blocked()
+	p.timed = ss.blocking.timer != nil
 	p.net = ss.conn.Stats()
 	p.mu.Unlock()
 }

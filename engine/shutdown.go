@@ -53,6 +53,7 @@ func (s *Server) Shutdown(how config.ShutdownFlags) error {
 		st.mu.Unlock()
 		return err
 	}
+	s.ext.Stopping()
 	s.dropSnapshot(kindAOF, kindRDB)
 	s.net.Shutdown(flushAtEnd)
 	if s.expiry.timer != nil {

@@ -235,5 +235,6 @@ func (s *Server) resetStats() {
 	s.stats.base = base
 	s.stats.mu.Unlock()
 	s.stats.rates.reset()
+	s.ext.ResetStats()
 	s.stats.sample(s, time.Now().UnixMicro())
 }

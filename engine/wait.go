@@ -4,105 +4,56 @@ import (
 	"time"
 
 	"tidemark/engine/command"
-	"tidemark/netio"
 )
 
 const errNoLocal = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
-// waiter is a client blocked in WAIT or WAITAOF until watermarks reach its last write. Waiters cost no thread and no polling:
-// the loop looks at them when a watermark moved, and a timer of the loop ends them.
+// waiter is what WAIT and WAITAOF wait for: that watermarks reach the client's last write.
 type waiter struct {
-	ss       *Session
 	off      int64 // log offset to be reached
 	local    int64 // WAITAOF's numlocal
 	replicas int64
 	aof      bool
-	timer    *netio.Timer
 }
 
-// waiterList is the waiters of one loop.
-type waiterList struct {
-	ls   *loopState
-	list []*waiter
+// Ready reports whether enough have the write, or never will.
+func (w *waiter) Ready(ss *Session) bool {
+	local, replicas := w.reached(ss)
+	return local >= w.local && replicas >= w.replicas || w.hopeless(ss)
 }
 
-func (wl *waiterList) len() int { return len(wl.list) }
-
-func (wl *waiterList) add(w *waiter) { wl.list = append(wl.list, w) }
-
-func (wl *waiterList) remove(w *waiter) {
-	if w.timer != nil {
-		w.timer.Stop()
+// Ended replies who has the write.
+func (w *waiter) Ended(ss *Session, how End) {
+	if how == EndReady || how == EndTimeout {
+		w.reply(ss)
 	}
-	for i, x := range wl.list {
-		if x == w {
-			wl.list = append(wl.list[:i], wl.list[i+1:]...)
-			return
-		}
-	}
-}
-
-// check answers those whose watermarks are reached.
-func (wl *waiterList) check() {
-	if len(wl.list) == 0 {
-		return
-	}
-	keep := wl.list[:0]
-	for _, w := range wl.list {
-		if local, replicas := w.reached(); local >= w.local && replicas >= w.replicas || w.hopeless() {
-			w.finish()
-		} else {
-			keep = append(keep, w)
-		}
-	}
-	clear(wl.list[len(keep):])
-	wl.list = keep
 }
 
 // reached counts who has the write: this server's disk, and replicas.
-func (w *waiter) reached() (local, replicas int64) {
-	if log := w.ss.srv.store.Log(); log != nil && log.Synced() >= w.off {
+func (w *waiter) reached(ss *Session) (local, replicas int64) {
+	if log := ss.srv.store.Log(); log != nil && log.Synced() >= w.off {
 		local = 1
 	}
 	return local, 0
 }
 
 // hopeless: it waits for a log that was switched off meanwhile, as CONFIG SET appendonly no does.
-func (w *waiter) hopeless() bool { return w.local > 0 && w.ss.srv.store.Log() == nil }
+func (w *waiter) hopeless(ss *Session) bool { return w.local > 0 && ss.srv.store.Log() == nil }
 
-func (w *waiter) reply() {
-	if w.hopeless() {
-		w.ss.conn.W.Error(errNoLocal)
+func (w *waiter) reply(ss *Session) {
+	out := &ss.conn.W
+	if w.hopeless(ss) {
+		out.Error(errNoLocal)
 		return
 	}
-	local, replicas := w.reached()
+	local, replicas := w.reached(ss)
 	if !w.aof {
-		w.ss.conn.W.Int(replicas)
+		out.Int(replicas)
 		return
 	}
-	w.ss.conn.W.Array(2)
-	w.ss.conn.W.Int(local)
-	w.ss.conn.W.Int(replicas)
-}
-
-// finish replies and lets the client go on. The caller takes it off the list.
-func (w *waiter) finish() {
-	if w.timer != nil {
-		w.timer.Stop()
-	}
-	ss := w.ss
-	pos := len(ss.conn.W.B)
-	w.reply()
-	ss.dropLateReply(pos)
-	w.release()
-}
-
-func (w *waiter) release() {
-	w.ss.blocked = nil
-	w.ss.conn.SetIdleExempt(false)
-	w.ss.conn.Release()
-	w.ss.conn.Flush()
-	w.ss.publish()
+	out.Array(2)
+	out.Int(local)
+	out.Int(replicas)
 }
 
 func waitCommands() []*command.Descriptor {
@@ -183,26 +134,12 @@ func timeoutArg(c *command.Ctx, i int) (ms int64, ok bool) {
 
 // block answers at once when it can or must (within EXEC), and otherwise holds the client.
 func block(c *command.Ctx, w *waiter, ms int64) {
-	ss := c.Client.(*Session)
-	w.ss, w.off = ss, ss.lastWrite
-	local, replicas := w.reached()
+	ss := SessionOf(c)
+	w.off = ss.lastWrite
+	local, replicas := w.reached(ss)
 	if local >= w.local && replicas >= w.replicas || c.InBlock() {
-		w.reply()
+		w.reply(ss)
 		return
 	}
-	ls := ss.loop
-	ss.blocked = w
-	ss.conn.Hold()
-	ss.conn.SetIdleExempt(true)
-	ls.waiters.add(w)
-	ls.interest.Store(true)
-	if w.local > 0 {
-		ls.wantSync = true // rather than at the next full second
-	}
-	if ms > 0 {
-		w.timer = ls.l.After(time.Duration(ms)*time.Millisecond, func() {
-			ls.waiters.remove(w)
-			w.finish()
-		})
-	}
+	ss.Block(w, time.Duration(ms)*time.Millisecond, w.local > 0)
 }

@@ -161,5 +161,5 @@ func showLogo(log *serverlog.Logger, v *config.Values) {
 
 // startEngine is the one place where the process meets the server.
 func startEngine(cfg *config.Config, log *serverlog.Logger) (server, error) {
-	return engine.Start(cfg, log)
+	return engine.Start(cfg, log, nil)
 }
