@@ -337,24 +337,31 @@ func (primary) set(v *Values, d *Directive, in input) error {
 		return errArity
 	}
 	if strings.EqualFold(in.args[0], "no") && strings.EqualFold(in.args[1], "one") {
-		v.spare[d.index] = ""
+		v.PrimaryHost, v.PrimaryPort = "", 0
 		return nil
 	}
-	if n, err := strconv.Atoi(in.args[1]); err != nil || n < 0 || n > 65535 {
+	n, err := strconv.Atoi(in.args[1])
+	if err != nil || n < 0 || n > 65535 {
 		return errors.New("Invalid master port")
 	}
-	v.spare[d.index] = strings.Join(in.args, " ")
+	v.PrimaryHost, v.PrimaryPort = in.args[0], int64(n)
 	return nil
 }
 
-func (primary) get(v *Values, d *Directive) string { return v.spare[d.index].(string) }
+func (primary) get(v *Values, d *Directive) string {
+	if v.PrimaryHost == "" {
+		return ""
+	}
+	return v.PrimaryHost + " " + strconv.FormatInt(v.PrimaryPort, 10)
+}
+
 func (k primary) lines(v *Values, d *Directive) []string {
 	if s := k.get(v, d); s != "" {
 		return []string{s}
 	}
 	return nil
 }
-func (primary) reset(v *Values, d *Directive) { v.spare[d.index] = "" }
+func (primary) reset(v *Values, d *Directive) { v.PrimaryHost, v.PrimaryPort = "", 0 }
 
 // statement is a directive of files alone that has no value to keep: one that Redis ignores as well, or one that is
 // refused whatever it says. n is its number of arguments, negative for at least -n.

@@ -101,6 +101,29 @@ type Values struct {
 	MapThresholdBytes     int64 // aof-map-threshold: commits up to this size are stored through the mapping
 	RingBytes             int64 // ring-size, a power of two
 
+	// Replication.
+	PrimaryHost              string // replicaof; empty: this server is a primary
+	PrimaryPort              int64
+	BindSourceAddr           string // local address of connections to a primary; empty: any
+	MasterAuth, MasterUser   string
+	ReplicaServeStale        bool
+	ReplicaReadOnly          bool
+	ReplicaIgnoreMaxMemory   bool
+	ReplicaPriority          int64
+	ReplicaAnnounced         bool
+	ReplicaAnnounceIP        string
+	ReplicaAnnouncePort      int64 // 0: the port listened on
+	MinReplicas              int64 // min-replicas-to-write; 0: off
+	MinReplicasMaxLagSeconds int64
+	DisklessDelaySeconds     int64
+	DisklessMaxReplicas      int64 // 0: no number starts a snapshot before the delay is over
+	DisklessLoad             DisklessLoad
+	ReplPingSeconds          int64
+	ReplTimeoutSeconds       int64
+	ReplDisableNoDelay       bool
+	BacklogBytes             int64
+	BacklogTTLSeconds        int64 // 0: never
+
 	// Security.
 	RequirePass           string
 	RenameCommands        []RenameCommand
@@ -253,6 +276,16 @@ const (
 	// NotifyAll is A.
 	NotifyAll = NotifyGeneric | NotifyString | NotifyList | NotifySet | NotifyHash | NotifyZSet |
 		NotifyExpired | NotifyEvicted | NotifyStream | NotifyModule
+)
+
+// DisklessLoad is repl-diskless-load: whether a replica loads a snapshot straight from the link.
+type DisklessLoad uint8
+
+// The values of repl-diskless-load.
+const (
+	LoadFromDisk DisklessLoad = iota
+	LoadOnEmptyDB
+	LoadSwapDB
 )
 
 // SyslogFacility is syslog-facility: 0 is user, n is local(n-1).
