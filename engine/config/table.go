@@ -200,7 +200,7 @@ func table() []Directive {
 		{Name: "repl-ping-replica-period", Alias: "repl-ping-slave-period", kind: integer{def: 10, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.ReplPingSeconds }}, status: Accepted, note: noReplica},
 		{Name: "repl-timeout", kind: integer{def: 60, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.ReplTimeoutSeconds }}, status: Accepted, note: noReplica},
 		{Name: "repl-disable-tcp-nodelay", kind: boolean{at: func(v *Values) *bool { return &v.ReplDisableNoDelay }}, status: Accepted, note: noReplica},
-		{Name: "repl-backlog-size", kind: memory{def: 1 << 20, min: 1, clamp: clampBacklog, at: func(v *Values) *int64 { return &v.BacklogBytes }}, status: Accepted, note: noReplica},
+		{Name: "repl-backlog-size", kind: memory{def: 1 << 20, min: 1, clamp: clampBacklog, at: func(v *Values) *int64 { return &v.ReplBacklogBytes }}, status: Accepted, note: noReplica},
 		{Name: "repl-backlog-ttl", kind: integer{def: 3600, max: maxInt64, at: func(v *Values) *int64 { return &v.BacklogTTLSeconds }}, status: Accepted, note: noReplica},
 		{Name: "rdb-del-sync-files", kind: boolean{}, status: Accepted, note: "the snapshot that a replica receives becomes the base of its AOF, or its RDB file; no other copy stays"},
 		{Name: "propagation-error-behavior", kind: enum[uint8]{names: []string{"ignore", "panic", "panic-on-replicas"}}, status: Accepted, note: "an effect that cannot be executed is reported in the log and counted"},

@@ -121,7 +121,7 @@ type Values struct {
 	ReplPingSeconds          int64
 	ReplTimeoutSeconds       int64
 	ReplDisableNoDelay       bool
-	BacklogBytes             int64
+	ReplBacklogBytes         int64
 	BacklogTTLSeconds        int64 // 0: never
 
 	// Security.
