@@ -103,6 +103,9 @@ func (l *Log) tick() (idle bool) {
 		l.Commit(GoalAppend)
 		return false
 	}
+	if l.o.Memory {
+		return !l.Pending(GoalAppend)
+	}
 	switch l.Policy() {
 	case No:
 		return !l.Pending(GoalAppend)

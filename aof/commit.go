@@ -20,7 +20,7 @@ const (
 // between the two, and calls Commit itself. May block for as long as the disk does: event loops call it guarded.
 func (l *Log) Commit(g Goal) (done bool) {
 	target := l.Reserved()
-	if g == GoalAppend {
+	if g == GoalAppend || l.o.Memory {
 		if l.appended.Load() < target {
 			l.commitAppend()
 		}
@@ -112,6 +112,7 @@ type drainState struct {
 	heads   []int64  // per ring: offset of its head, or -1 if not looked at
 	stage   []byte   // header and small records of the batch being written
 	iov     [][]byte
+	whole   [1][]byte // the payload of a batch that lies in stage in one piece
 }
 
 const (
@@ -147,7 +148,9 @@ func (l *Log) drainAll() error {
 		l.stats.usedHighMark.Store(waiting)
 	}
 	for {
-		l.considerCut()
+		if !l.o.Memory {
+			l.considerCut()
+		}
 		if d.off == l.cut.Load() {
 			if err := l.rotate(); err != nil {
 				l.dropCut(err)
@@ -163,7 +166,9 @@ func (l *Log) drainAll() error {
 			}
 			return nil // a hole: its writer comes by
 		}
-		if err := l.writeBatch(n); err != nil {
+		if l.o.Memory {
+			l.passBatch(n)
+		} else if err := l.writeBatch(n); err != nil {
 			for _, r := range d.touched {
 				r.rewind()
 			}
@@ -173,17 +178,23 @@ func (l *Log) drainAll() error {
 			d.touched = d.touched[:0]
 			return l.writeFailed(err)
 		}
-		d.off += int64(n)
-		var refs int64
-		for _, r := range d.touched {
-			refs += r.release()
-		}
-		d.touched = d.touched[:0]
-		clear(d.vec)
-		if refs > 0 {
-			l.refBytes.Add(-refs)
-		}
+		l.releaseBatch(n)
 		l.notify()
+	}
+}
+
+// releaseBatch hands what gather took back to the writers.
+func (l *Log) releaseBatch(n int) {
+	d := &l.drain
+	d.off += int64(n)
+	var refs int64
+	for _, r := range d.touched {
+		refs += r.release()
+	}
+	d.touched = d.touched[:0]
+	clear(d.vec)
+	if refs > 0 {
+		l.refBytes.Add(-refs)
 	}
 }
 
@@ -242,6 +253,13 @@ func (l *Log) find(off int64) int {
 	return -1
 }
 
+// stage gives a batch that begins at the drainer's offset to those who read the log from memory.
+func (l *Log) stage(v [][]byte) {
+	if t := l.o.Tail; t != nil && t.On() {
+		t.stage(l.drain.off, v)
+	}
+}
+
 // writeBatch stores the header and vec, n bytes, at the end of the active segment. The append role must be held.
 func (l *Log) writeBatch(n int) error {
 	d, s := &l.drain, l.active
@@ -257,6 +275,7 @@ func (l *Log) writeBatch(n int) error {
 		}
 		crc = sum(m, m[headerBytes:])
 		putCRC(m, crc)
+		l.stage(d.vec)
 	} else {
 		if d.stage == nil {
 			stage, err := offHeap(headerBytes + max(l.o.BatchBytes, copyBytes)) // a single record may exceed the batch size
@@ -283,8 +302,11 @@ func (l *Log) writeBatch(n int) error {
 		putCRC(d.stage, crc)
 		var err error
 		if len(d.iov) == 0 {
+			d.whole[0] = d.stage[headerBytes:at]
+			l.stage(d.whole[:])
 			_, err = s.file.WriteAt(d.stage[:at], s.pos)
 		} else {
+			l.stage(d.vec)
 			d.iov = append(d.iov, d.stage[from:at])
 			err = s.file.WriteVec(d.iov, s.pos)
 			clear(d.iov)

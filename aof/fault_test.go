@@ -117,6 +117,11 @@ func (w *wakeups) until(t *testing.T, want func(), ok func() bool) {
 	}
 }
 
+// full is a disk without room for the next write.
+func full() func(name string, n int) error {
+	return func(name string, n int) error { return &os.PathError{Op: "write", Path: name, Err: syscall.ENOSPC} }
+}
+
 var oneSet = command("SET", "key", "value")
 
 func faultLog(t *testing.T, p Policy) (*Log, *faultFS, *wakeups, Options) {
@@ -278,7 +283,7 @@ func TestSyncFails(t *testing.T) {
 
 func TestDiskFull(t *testing.T) {
 	l, fsys, w, o := faultLog(t, Always)
-	full := func(name string, n int) error { return &os.PathError{Op: "write", Path: name, Err: syscall.ENOSPC} }
+	full := full()
 	none := func(name string) error { return &os.PathError{Op: "open", Path: name, Err: syscall.ENOSPC} }
 	fsys.write.Store(&full)
 	fsys.alloc.Store(&none)

@@ -98,6 +98,9 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 	l.cut.Store(noCut)
 	l.wantAppended.Store(neverWanted)
 	l.wantSynced.Store(neverWanted)
+	if o.Memory {
+		return l.openMemory()
+	}
 	if err := o.FS.MkdirAll(o.Dir); err != nil {
 		return nil, nil, fmt.Errorf("aof: cannot create %s: %w", o.Dir, err)
 	}
@@ -115,23 +118,17 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	arena, err := offHeap(o.Shards * o.RingBytes)
-	if err != nil {
-		return nil, nil, fmt.Errorf("aof: %d rings of %d bytes: %w", o.Shards, o.RingBytes, err)
+	if err := l.initRings(rec.Offset); err != nil {
+		return nil, nil, err
 	}
-	l.arena = arena
-	for i := range l.rings {
-		l.rings[i].init(arena[i*o.RingBytes : (i+1)*o.RingBytes : (i+1)*o.RingBytes])
-	}
-	l.drain.init(l)
-	l.tail.Store(uint64(rec.Offset)<<dbBits | dbUnknown)
-	l.appended.Store(rec.Offset)
-	l.synced.Store(rec.Offset)
 	if err := l.openActive(rec.Offset); err != nil {
-		freeOffHeap(arena)
+		freeOffHeap(l.arena)
 		return nil, nil, err
 	}
 	opened = true
+	if o.Tail != nil {
+		o.Tail.attach(rec.Offset, false)
+	}
 	if !o.manual {
 		l.wg.Add(2)
 		go l.runSyncer()
@@ -139,6 +136,25 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 	}
 	l.wakeKeeper()
 	return l, rec, nil
+}
+
+// initRings makes the rings of a log that continues at off.
+func (l *Log) initRings(off int64) error {
+	o := &l.o
+	arena, err := offHeap(o.Shards * o.RingBytes)
+	if err != nil {
+		return fmt.Errorf("aof: %d rings of %d bytes: %w", o.Shards, o.RingBytes, err)
+	}
+	l.arena = arena
+	for i := range l.rings {
+		l.rings[i].init(arena[i*o.RingBytes : (i+1)*o.RingBytes : (i+1)*o.RingBytes])
+	}
+	l.appendedStart = off
+	l.drain.init(l)
+	l.tail.Store(uint64(off)<<dbBits | dbUnknown)
+	l.appended.Store(off)
+	l.synced.Store(off)
+	return nil
 }
 
 // Close drains, syncs, trims the active segment to its true length. Nobody may append any more.
@@ -155,14 +171,19 @@ func (l *Log) Close() error {
 	if e := l.drainAll(); e != nil {
 		err = e
 	}
-	if e := l.syncOnce(); e != nil && err == nil {
-		err = e
-	}
-	if e := l.sealForClose(); e != nil && err == nil {
-		err = e
-	}
-	if e := l.unlock(); e != nil && err == nil {
-		err = e
+	if !l.o.Memory {
+		if err != nil {
+			l.passRest()
+		}
+		if e := l.syncOnce(); e != nil && err == nil {
+			err = e
+		}
+		if e := l.sealForClose(); e != nil && err == nil {
+			err = e
+		}
+		if e := l.unlock(); e != nil && err == nil {
+			err = e
+		}
 	}
 	l.notifyAll()
 	freeOffHeap(l.arena)
@@ -210,24 +231,6 @@ func (l *Log) SetPolicy(p Policy) {
 	}
 	l.wakeKeeper()
 	l.arm()
-}
-
-// ID is the replication id kept beside the manifest, 40 hexadecimal digits.
-func (l *Log) ID() string {
-	l.metaMu.Lock()
-	defer l.metaMu.Unlock()
-	return l.meta.id
-}
-
-// SetID replaces the replication id and returns when it is durable.
-func (l *Log) SetID(id string) error {
-	if len(id) != 40 {
-		return fmt.Errorf("aof: replication id %q does not have 40 characters", id)
-	}
-	l.metaMu.Lock()
-	defer l.metaMu.Unlock()
-	l.meta.id = id
-	return l.saveSidecarLocked()
 }
 
 // WantNotify asks for one Notify call at the next move of Appended or Synced, freed room, or change of health. Look

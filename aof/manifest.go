@@ -58,15 +58,17 @@ type fileEntry struct {
 
 // meta is what manifest and sidecar hold. Log.metaMu guards it.
 type meta struct {
-	id       string
-	base     *fileEntry
-	incr     []*fileEntry // in order; the last may be prepared and not yet in use
-	hist     []*fileEntry
-	spares   []string // file names
-	spareSeq int64
-	maxBase  int64
-	maxIncr  int64
-	oldID    string // the id of what the manifest on the disk names, while detached
+	id           string
+	ancestors    []Ancestor
+	base         *fileEntry
+	incr         []*fileEntry // in order; the last may be prepared and not yet in use
+	hist         []*fileEntry
+	spares       []string // file names
+	spareSeq     int64
+	maxBase      int64
+	maxIncr      int64
+	oldID        string // the id of what the manifest on the disk names, while detached
+	oldAncestors []Ancestor
 	// detached: the manifest on the disk still names the files of an earlier life (old), because the log was opened Fresh
 	// and no rewrite has committed yet.
 	detached bool

@@ -76,14 +76,14 @@ func TestSidecarDamage(t *testing.T) {
 		{name: "x", typ: typeIncr, state: stateActive, epoch: 0xfedcba98},
 		{name: "y z", typ: typeIncr, state: stateClosed, epoch: 1, length: 2, chain: 3, start: 4, end: 5, tail: 6}}}
 	p := m.sidecar()
-	id, known, _, err := parseSidecar(p)
-	if err != nil || id != m.id || known["x"].epoch != 0xfedcba98 || !sameEntry(known["y z"], m.incr[1]) || known["b"].start != 17 {
-		t.Fatalf("%v %q %+v", err, id, known)
+	sc, err := parseSidecar(p)
+	if err != nil || sc.id != m.id || sc.known["x"].epoch != 0xfedcba98 || !sameEntry(sc.known["y z"], m.incr[1]) || sc.known["b"].start != 17 {
+		t.Fatalf("%v %+v", err, sc)
 	}
 	for i := range p {
 		q := append([]byte(nil), p...)
 		q[i] ^= 1 << rand.IntN(8)
-		if _, _, _, err := parseSidecar(q); err == nil {
+		if _, err := parseSidecar(q); err == nil {
 			t.Fatalf("a changed byte %d goes unnoticed", i)
 		}
 	}

@@ -37,14 +37,21 @@ type Options struct {
 	MappedBytes   int    // batches up to this size are stored through a mapping under Always; default none, see defaultMappedBytes
 	RefBytes      int64  // bytes of effects too large for a ring that may wait for the drainer; default 256 MiB
 	Policy        Policy
-	LoadTruncated bool // aof-load-truncated
+	LoadTruncated bool  // aof-load-truncated
+	Tail          *Tail // gets every batch before it is written; nil: nobody reads the log from memory
+
+	// Memory opens a log without a directory: offsets, rings and drainer as ever, and what is drained goes to the Tail only. It
+	// starts at StartOffset with the replication id in ID and the Ancestors. Synced is Appended there: gates have nothing to
+	// wait for.
+	Memory bool
 
 	// Fresh opens the directory without replaying it: the log starts at StartOffset with the replication id in ID, and
 	// what the directory holds is replaced when the first Rewrite commits. Until then a restart still loads the old content,
 	// or finds no AOF if there was none: increments without their base are worth nothing.
 	Fresh       bool
 	StartOffset int64
-	ID          string // with Fresh: the id to keep; empty: a new one
+	ID          string     // with Fresh or Memory: the id to keep; empty: a new one
+	Ancestors   []Ancestor // with Fresh or Memory: its earlier ids
 
 	// Logf receives messages for people; level is '.', '-', '*' or '#' as in Redis's log. nil: dropped.
 	Logf func(level byte, format string, args ...any)
@@ -104,8 +111,18 @@ func (o *Options) fill() error {
 	if o.RefBytes <= 0 {
 		o.RefBytes = defaultRefBytes
 	}
-	if o.Dir == "" {
+	if o.Dir == "" && !o.Memory {
 		return errors.New("aof: no directory given")
+	}
+	if o.ID != "" {
+		if err := checkID(o.ID); err != nil {
+			return err
+		}
+	}
+	for _, a := range o.Ancestors {
+		if err := checkID(a.ID); err != nil {
+			return err
+		}
 	}
 	if o.StartOffset < 0 || o.StartOffset > maxOffset {
 		return fmt.Errorf("aof: start offset %d is out of range", o.StartOffset)
@@ -149,13 +166,14 @@ type RDBLoader interface {
 
 // Recovery says what Open found.
 type Recovery struct {
-	Existed   bool   // there was an AOF: a base, or log bytes
-	Offset    int64  // where the log continues
-	ID        string // replication id kept beside the manifest
-	Truncated int64  // bytes cut from a torn tail
-	Payload   int64  // log bytes replayed
-	NeedsBase bool   // no base file: the caller writes one (first start, or loaded from dump.rdb)
-	Foreign   bool   // something was loaded that another server wrote: ID is new
+	Existed   bool       // there was an AOF: a base, or log bytes
+	Offset    int64      // where the log continues
+	ID        string     // replication id kept beside the manifest
+	Ancestors []Ancestor // earlier ids, newest first, clamped to Offset
+	Truncated int64      // bytes cut from a torn tail
+	Payload   int64      // log bytes replayed
+	NeedsBase bool       // no base file: the caller writes one (first start, or loaded from dump.rdb)
+	Foreign   bool       // something was loaded that another server wrote: ID is new
 }
 
 // Goal is what a caller of Commit wants.

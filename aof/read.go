@@ -15,6 +15,9 @@ var ErrTrimmed = errors.New("aof: the offset is no longer in the log")
 
 // Oldest is the lowest log offset that ReadAt can give.
 func (l *Log) Oldest() int64 {
+	if l.o.Memory {
+		return l.appended.Load()
+	}
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
 	l.segMu.Lock()
@@ -35,7 +38,7 @@ func (l *Log) Oldest() int64 {
 }
 
 // ReadAt copies log bytes from offset off on into p, as many as are appended and fit, and returns their number; 0 and io.EOF
-// at Appended. ErrTrimmed below Oldest. The bytes may begin and end inside an effect.
+// at Appended. ErrTrimmed below Oldest, which is everywhere else when the log is not on disk: there the Tail has what there is. The bytes may begin and end inside an effect.
 func (l *Log) ReadAt(off int64, p []byte) (n int, err error) {
 	for n < len(p) {
 		if off >= l.appended.Load() {
@@ -43,6 +46,9 @@ func (l *Log) ReadAt(off int64, p []byte) (n int, err error) {
 				return 0, io.EOF
 			}
 			return n, nil
+		}
+		if l.o.Memory {
+			return n, ErrTrimmed
 		}
 		k, err := l.readSome(off, p[n:])
 		if off < l.Oldest() {

@@ -62,12 +62,11 @@ func (l *Log) recover(r Replayer) (*Recovery, error) {
 	}
 	m := &l.meta
 	if o.Fresh {
-		m.oldID = m.id
-		if len(o.ID) == 40 {
-			m.id = o.ID
-		} else {
+		m.oldID, m.oldAncestors = m.id, m.ancestors
+		if m.id = o.ID; m.id == "" {
 			m.id = newID()
 		}
+		m.ancestors = clampAncestors(o.Ancestors, o.StartOffset)
 		m.old = append(append(m.old, m.hist...), m.incr...)
 		if m.base != nil {
 			m.old = append(m.old, m.base)
@@ -85,12 +84,12 @@ func (l *Log) recover(r Replayer) (*Recovery, error) {
 		rec.Existed = false
 	}
 	if m.id == "" || rec.Foreign {
-		m.id = newID()
+		m.id, m.ancestors = newID(), nil
 	}
-	rec.ID = m.id
+	m.ancestors = clampAncestors(m.ancestors, ld.off)
+	rec.ID, rec.Ancestors = m.id, append([]Ancestor(nil), m.ancestors...)
 	rec.Offset = ld.off
 	rec.NeedsBase = m.base == nil
-	l.appendedStart = rec.Offset
 	if err := ld.sweep(); err != nil {
 		return nil, err
 	}
@@ -110,9 +109,12 @@ func (ld *loader) readMeta() error {
 	case errors.Is(err, fs.ErrNotExist):
 		// A log that was opened Fresh and whose first base never came may have left segments.
 		if p, err := readSmall(ld.fs, join(ld.dir, sidecarName(ld.name)), 64<<20); err == nil {
-			_, known, detached, err := parseSidecar(p)
-			for _, e := range known {
-				if err == nil && detached {
+			sc, err := parseSidecar(p)
+			if err != nil {
+				sc = &sidecar{}
+			}
+			for _, e := range sc.known {
+				if sc.detached {
 					ld.meta.orphans = append(ld.meta.orphans, e)
 				} else if e.typ == typeBase || e.length > 0 {
 					return fmt.Errorf("aof: %s holds an AOF but its manifest %s is missing. Restore it from a backup, or move the directory "+
@@ -141,13 +143,15 @@ func (ld *loader) readMeta() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var known map[string]*fileEntry
+	var sc *sidecar
 	if err == nil {
-		m.id, known, _, err = parseSidecar(p)
+		sc, err = parseSidecar(p)
 	}
 	if err != nil {
 		return fmt.Errorf("aof: %s: %w. Restore it from a backup, or rebuild it with: tidemark-aof repair %s", side, err, ld.dir)
 	}
+	known := sc.known
+	m.id = sc.id
 	adopt := func(e *fileEntry) {
 		if k := known[e.name]; k != nil && (k.typ == typeBase) == (e.typ == typeBase) {
 			k.name, k.seq, k.typ = e.name, e.seq, e.typ
@@ -171,6 +175,7 @@ func (ld *loader) readMeta() error {
 			m.id = m.base.id
 		}
 	}
+	m.ancestors = sc.ancestors[m.id]
 	for _, e := range known { // registered or replaced, but the manifest never said so, or no longer does
 		m.orphans = append(m.orphans, e)
 	}

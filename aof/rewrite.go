@@ -36,6 +36,9 @@ func (l *Log) BeginRewrite(x int64) (*Rewrite, error) {
 	if l.closed.Load() {
 		return nil, ErrClosed
 	}
+	if l.o.Memory {
+		return nil, errMemory
+	}
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
@@ -213,7 +216,7 @@ func (r *Rewrite) switchTo() error {
 		}
 		return err
 	}
-	m.oldID = ""
+	m.oldID, m.oldAncestors = "", nil
 	if was.detached {
 		if err := l.saveSidecarLocked(); err != nil {
 			l.logf('#', "aof: %v", err) // the next change of files writes it again

@@ -12,11 +12,13 @@ import (
 //
 //	 0        8        12       16
 //	+--------+--------+--------+---------------------+---------+
-//	| offset | length | kind   | payload             | padding |
+//	| offset | length | kind,db| payload             | padding |
 //	+--------+--------+--------+---------------------+---------+
 //
-// kind is inline (the payload follows), byRef (the payload is the next element of refs; length counts its bytes, none
-// follow) or pad (length bytes are to be skipped, this header included).
+// kind, the lowest two bits, is inline (the payload follows), byRef (the payload is the next element of refs; length counts its
+// bytes, none follow) or pad (length bytes are to be skipped, this header included). db, the other bits, is one more than the
+// database in which the stream of another server is before the record (Follow), or 0 for a record of our own, which carries
+// its SELECT where one is needed.
 //
 // Claim, write, publish: the writer owns [pos, limit), writes a record there, and hands it over by storing published. The
 // drainer owns [drained, published) and hands it back by storing drained.
@@ -43,8 +45,22 @@ type ring struct {
 	refNext int    // refs gathered for the batch being written
 
 	refMu sync.Mutex
-	refs  [][]byte // effects by reference, in ring order; appended by the writer, removed by the drainer
+	refs  []reference // effects by reference, in ring order; appended by the writer, removed by the drainer
+	spare [][]byte    // what Follow may use again
 }
+
+// reference is a payload that is not in the ring's memory.
+type reference struct {
+	p      []byte
+	reused bool // it goes to spare
+}
+
+const (
+	// spareRefs and spareBytes bound what a ring keeps for Follow: without it, following would have the garbage collector run
+	// all the time.
+	spareRefs  = 4
+	spareBytes = 512 << 10
+)
 
 const (
 	recordHeader = 16
@@ -53,6 +69,11 @@ const (
 	kindInline = 0
 	kindByRef  = 1
 	kindPad    = 2
+	kindMask   = 3
+	kindBits   = 2
+
+	// maxFollowDB is the highest database that fits a record's header.
+	maxFollowDB = 1<<(32-kindBits) - 2
 )
 
 func (r *ring) init(mem []byte) {
@@ -73,17 +94,34 @@ func (r *ring) hasRoom() bool {
 	return r.pos+r.need <= r.limit
 }
 
-// put copies sel and p as one record; p is nil when ref holds both. The caller made sure of the room.
-func (r *ring) put(off int64, sel, p, ref []byte) {
+// put copies sel and p as one record. The caller made sure of the room. stream is the db part of the header.
+func (r *ring) put(off int64, sel, p []byte, stream uint32) {
 	n := len(sel) + len(p)
-	kind := uint32(kindInline)
-	size := (recordHeader + uint64(n) + recordAlign - 1) &^ (recordAlign - 1)
-	if ref != nil {
-		kind, size, n = kindByRef, recordHeader, len(ref)
-		r.refMu.Lock()
-		r.refs = append(r.refs, ref)
-		r.refMu.Unlock()
+	m := r.place((recordHeader + uint64(n) + recordAlign - 1) &^ (recordAlign - 1))
+	binary.LittleEndian.PutUint64(m, uint64(off))
+	binary.LittleEndian.PutUint32(m[8:], uint32(n))
+	binary.LittleEndian.PutUint32(m[12:], kindInline|stream<<kindBits)
+	if len(sel) > 0 {
+		copy(m[recordHeader:], sel)
 	}
+	copy(m[recordHeader+len(sel):], p)
+	r.published.Store(r.pos)
+}
+
+// putRef is put for a payload by reference.
+func (r *ring) putRef(off int64, ref reference, stream uint32) {
+	r.refMu.Lock()
+	r.refs = append(r.refs, ref)
+	r.refMu.Unlock()
+	m := r.place(recordHeader)
+	binary.LittleEndian.PutUint64(m, uint64(off))
+	binary.LittleEndian.PutUint32(m[8:], uint32(len(ref.p)))
+	binary.LittleEndian.PutUint32(m[12:], kindByRef|stream<<kindBits)
+	r.published.Store(r.pos)
+}
+
+// place claims the next size bytes in one piece.
+func (r *ring) place(size uint64) []byte {
 	i := r.pos & r.mask
 	rest := uint64(len(r.mem)) - i
 	if size > rest {
@@ -99,18 +137,8 @@ func (r *ring) put(off int64, sel, p, ref []byte) {
 		r.pos += rest
 		i = 0
 	}
-	m := r.mem[i : i+size]
-	binary.LittleEndian.PutUint64(m, uint64(off))
-	binary.LittleEndian.PutUint32(m[8:], uint32(n))
-	binary.LittleEndian.PutUint32(m[12:], kind)
-	if kind == kindInline {
-		if len(sel) > 0 {
-			copy(m[recordHeader:], sel)
-		}
-		copy(m[recordHeader+len(sel):], p)
-	}
 	r.pos += size
-	r.published.Store(r.pos)
+	return r.mem[i : i+size]
 }
 
 // head gives the offset of the next record to gather, or -1. The append role must be held.
@@ -123,7 +151,7 @@ func (r *ring) head() int64 {
 			}
 		}
 		m := r.mem[r.next&r.mask:]
-		if binary.LittleEndian.Uint32(m[12:]) != kindPad {
+		if binary.LittleEndian.Uint32(m[12:])&kindMask != kindPad {
 			return int64(binary.LittleEndian.Uint64(m))
 		}
 		r.next += uint64(binary.LittleEndian.Uint32(m[8:]))
@@ -135,13 +163,19 @@ func (r *ring) length() int {
 	return int(binary.LittleEndian.Uint32(r.mem[r.next&r.mask+8:]))
 }
 
+// stream gives the database in which another server's stream is before the record at the head, which must exist; -1: the record is
+// our own.
+func (r *ring) stream() int {
+	return int(binary.LittleEndian.Uint32(r.mem[r.next&r.mask+12:])>>kindBits) - 1
+}
+
 // take moves past the head and gives its payload, which stays valid until release.
 func (r *ring) take() []byte {
 	m := r.mem[r.next&r.mask:]
 	n := uint64(binary.LittleEndian.Uint32(m[8:]))
-	if binary.LittleEndian.Uint32(m[12:]) == kindByRef {
+	if binary.LittleEndian.Uint32(m[12:])&kindMask == kindByRef {
 		r.refMu.Lock()
-		p := r.refs[r.refNext]
+		p := r.refs[r.refNext].p
 		r.refMu.Unlock()
 		r.refNext++
 		r.next += recordHeader
@@ -155,13 +189,16 @@ func (r *ring) take() []byte {
 func (r *ring) release() (refBytes int64) {
 	if r.refNext > 0 {
 		r.refMu.Lock()
-		for _, p := range r.refs[:r.refNext] {
-			refBytes += int64(len(p))
+		for _, ref := range r.refs[:r.refNext] {
+			refBytes += int64(len(ref.p))
+			if ref.reused && cap(ref.p) <= spareBytes && len(r.spare) < spareRefs {
+				r.spare = append(r.spare, ref.p[:0])
+			}
 		}
 		n := copy(r.refs, r.refs[r.refNext:])
 		clear(r.refs[n:])
 		r.refs = r.refs[:n]
-		if n == 0 {
+		if cap(r.refs) > 1024 && n == 0 {
 			r.refs = nil
 		}
 		r.refMu.Unlock()

@@ -13,6 +13,7 @@ import (
 //
 //	tidemark-aof 1
 //	id 0123456789abcdef0123456789abcdef01234567
+//	ancestor 89abcdef0123456789abcdef0123456789abcdef end 524288 of 0123456789abcdef0123456789abcdef01234567
 //	base appendonly.aof.2.base.rdb offset 1048576 id 0123456789abcdef0123456789abcdef01234567
 //	active appendonly.aof.8.incr.aof epoch 5f3a9c01
 //	closed appendonly.aof.7.incr.aof epoch 0b22c9d4 length 66060288 chain 9ad1c2f0 start 1048576 end 66900000 tail 0
@@ -20,7 +21,8 @@ import (
 //	sum 1a2b3c4d
 //
 // "detached yes" follows the id while the manifest does not name the segments yet: a log opened Fresh, before its first base.
-// The id that counts is that of the base if the manifest names one: a log opened Fresh changes both with the manifest.
+// The id that counts is that of the base if the manifest names one: a log opened Fresh changes both with the manifest. Its
+// ancestors are those "of" it.
 // The last line is the CRC-32C of everything before it. An entry without a file in the manifest is an orphan.
 const sidecarTitle = "tidemark-aof 1"
 
@@ -31,6 +33,14 @@ func (m *meta) sidecar() []byte {
 		id = m.oldID
 	}
 	fmt.Fprintf(&b, "%s\nid %s\n", sidecarTitle, id)
+	for _, a := range m.ancestors {
+		fmt.Fprintf(&b, "ancestor %s end %d of %s\n", a.ID, a.End, m.id)
+	}
+	if m.oldID != "" && m.oldID != m.id {
+		for _, a := range m.oldAncestors {
+			fmt.Fprintf(&b, "ancestor %s end %d of %s\n", a.ID, a.End, m.oldID)
+		}
+	}
 	if m.detached {
 		fmt.Fprintf(&b, "detached yes\n")
 	}
@@ -68,34 +78,61 @@ func (m *meta) sidecar() []byte {
 	return b.Bytes()
 }
 
-// parseSidecar gives the id and what is known by file name, and whether the manifest does not name the newest segments yet.
-func parseSidecar(p []byte) (id string, known map[string]*fileEntry, detached bool, err error) {
+// sidecar is one as read.
+type sidecar struct {
+	id        string
+	ancestors map[string][]Ancestor // by the id they are of
+	known     map[string]*fileEntry // by file name
+	detached  bool                  // the manifest does not name the newest segments yet
+}
+
+func parseSidecar(p []byte) (*sidecar, error) {
 	i := bytes.LastIndex(p, []byte("\nsum ")) + 1
 	if i == 0 || len(p) != i+len("sum 01234567\n") || p[len(p)-1] != '\n' {
-		return "", nil, false, errors.New("the checksum line is missing")
+		return nil, errors.New("the checksum line is missing")
 	}
 	want, ok := getHex(p[i+4 : i+12])
 	if got := crc32.Checksum(p[:i], castagnoli); !ok || uint64(got) != want {
-		return "", nil, false, fmt.Errorf("checksum mismatch: the file says %q, its content gives %08x", p[i+4:i+12], got)
+		return nil, fmt.Errorf("checksum mismatch: the file says %q, its content gives %08x", p[i+4:i+12], got)
 	}
-	known = map[string]*fileEntry{}
+	sc := &sidecar{known: map[string]*fileEntry{}, ancestors: map[string][]Ancestor{}}
 	for n, line := range strings.Split(strings.TrimSuffix(string(p[:i]), "\n"), "\n") {
 		if n == 0 {
 			if line != sidecarTitle {
-				return "", nil, false, fmt.Errorf("written by another version: %q", line)
+				return nil, fmt.Errorf("written by another version: %q", line)
 			}
 			continue
 		}
+		bad := fmt.Errorf("line %d does not parse: %q", n+1, line)
 		words, ok := splitWords(line)
 		if !ok || len(words) < 2 || len(words)%2 != 0 {
-			return "", nil, false, fmt.Errorf("line %d does not parse: %q", n+1, line)
+			return nil, bad
 		}
 		switch words[0] {
 		case "id":
-			id = words[1]
+			sc.id = words[1]
 			continue
 		case "detached":
-			detached = true
+			sc.detached = true
+			continue
+		case "ancestor":
+			a, of := Ancestor{ID: words[1], End: -1}, ""
+			for i := 2; i < len(words); i += 2 {
+				switch words[i] {
+				case "end":
+					v, err := strconv.ParseInt(words[i+1], 10, 64)
+					if err != nil || v < 0 {
+						return nil, bad
+					}
+					a.End = v
+				case "of":
+					of = words[i+1]
+				}
+			}
+			if a.End < 0 || checkID(a.ID) != nil {
+				return nil, bad
+			}
+			sc.ancestors[of] = append(sc.ancestors[of], a)
 			continue
 		}
 		e := &fileEntry{name: words[1], typ: typeIncr, start: unknownOffset}
@@ -109,7 +146,7 @@ func parseSidecar(p []byte) (id string, known map[string]*fileEntry, detached bo
 		case "loaded":
 			e.state = stateLoaded
 		default:
-			return "", nil, false, fmt.Errorf("line %d does not parse: %q", n+1, line)
+			return nil, bad
 		}
 		for i := 2; i < len(words); i += 2 {
 			if words[i] == "id" {
@@ -122,7 +159,7 @@ func parseSidecar(p []byte) (id string, known map[string]*fileEntry, detached bo
 			}
 			v, err := strconv.ParseInt(words[i+1], base, 64)
 			if err != nil || v < 0 && words[i] != "start" {
-				return "", nil, false, fmt.Errorf("line %d does not parse: %q", n+1, line)
+				return nil, bad
 			}
 			switch words[i] {
 			case "epoch":
@@ -139,7 +176,7 @@ func parseSidecar(p []byte) (id string, known map[string]*fileEntry, detached bo
 				e.tail = v
 			}
 		}
-		known[e.name] = e
+		sc.known[e.name] = e
 	}
-	return id, known, detached, nil
+	return sc, nil
 }

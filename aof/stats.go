@@ -77,6 +77,9 @@ func (l *Log) Stats() Stats {
 	if f := l.lastFiles.Load(); f != nil {
 		s.BaseBytes, s.CurrentBytes, s.Segments, s.SpareSegments = f.base, f.base+f.sealed, f.segments, f.spares
 	}
+	if l.o.Memory {
+		return s
+	}
 	l.segMu.Lock()
 	s.CurrentBytes += l.active.pos
 	l.segMu.Unlock()

@@ -108,7 +108,7 @@ func (l *Log) Append(shard, db int, p []byte) (end int64) {
 		return l.appendByRef(r, shard, db, p)
 	}
 	off, sel := l.reserve(db, len(p))
-	r.put(off, sel, p, nil)
+	r.put(off, sel, p, 0)
 	l.hints[uint64(off)>>3&hintMask].Store(uint32(shard))
 	return off + int64(len(sel)+len(p))
 }
@@ -127,7 +127,7 @@ func (l *Log) appendByRef(r *ring, shard, db int, p []byte) (end int64) {
 	ref = ref[maxSelect-len(sel):]
 	copy(ref, sel)
 	l.refBytes.Add(int64(len(ref)))
-	r.put(off, nil, nil, ref)
+	r.putRef(off, reference{p: ref}, 0)
 	l.hints[uint64(off)>>3&hintMask].Store(uint32(shard))
 	return off + int64(len(ref))
 }

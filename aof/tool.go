@@ -28,7 +28,9 @@ type Report struct {
 	Files  []FileInfo
 	ID     string
 	Offset int64 // where the log ends
-	Torn   int64 // bytes of a torn tail, which the next start cuts
+	// Ancestors are the earlier ids, newest first.
+	Ancestors []Ancestor
+	Torn      int64 // bytes of a torn tail, which the next start cuts
 	// Err is why a server would refuse to start: a *DamageError, a *FormatError, or something else that names its file.
 	Err error
 }
@@ -63,7 +65,8 @@ func Inspect(fsys FS, dir, name string) (*Report, error) {
 	if err == nil {
 		err = ld.load()
 	}
-	return &Report{Files: ld.seen, ID: ld.meta.id, Offset: ld.off, Torn: ld.rec.Truncated, Err: err}, nil
+	return &Report{Files: ld.seen, ID: ld.meta.id, Ancestors: clampAncestors(ld.meta.ancestors, ld.off), Offset: ld.off,
+		Torn: ld.rec.Truncated, Err: err}, nil
 }
 
 // Cut is one thing that Repair took away.
@@ -113,7 +116,14 @@ func Repair(fsys FS, dir, name string) (cuts []Cut, err error) {
 		lerr := ld.load()
 		if lerr == nil {
 			if ld.meta.id == "" || ld.rec.Foreign || len(cuts) > 0 {
-				ld.meta.id = newID() // what was cut may live on elsewhere under the old one
+				// What was cut may live on elsewhere under the old one, which holds as far as the log does.
+				old := Ancestor{ld.meta.id, ld.off}
+				ld.meta.id = newID()
+				if ld.rec.Foreign || old.ID == "" {
+					ld.meta.ancestors = nil
+				} else {
+					ld.meta.ancestors = clampAncestors(append([]Ancestor{old}, ld.meta.ancestors...), ld.off)
+				}
 			}
 			ld.changed = true
 			return cuts, ld.sweep()
