@@ -50,6 +50,7 @@ type clock struct {
 	due       time.Time // of the next tick; zero: no clock runs
 	idleSince int64     // Appended at the last tick, or -1
 	synced    int64     // Synced at the last tick
+	retry     time.Time // a full disk is not tried again before
 }
 
 // syncerStep does what is to be done at t and returns how long until the next step; 0: until woken.
@@ -57,7 +58,9 @@ func (l *Log) syncerStep(t time.Time) (wait time.Duration) {
 	if l.mustMove.Load() {
 		l.moveSuffix()
 	}
-	if l.isFull.Load() {
+	if l.isFull.Load() && !t.Before(l.clock.retry) {
+		// Whether it fails again or not: the failure wakes this goroutine, which must not be the reason to try at once.
+		l.clock.retry = t.Add(retryEvery)
 		l.retryFull()
 	}
 	if l.handed.Load() && l.handed.Swap(false) {

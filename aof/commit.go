@@ -196,6 +196,7 @@ func (l *Log) releaseBatch(n int) {
 	if refs > 0 {
 		l.refBytes.Add(-refs)
 	}
+	l.drains.Add(1)
 }
 
 // gather takes consecutive records from the rings into vec, up to a batch, a cut or a hole, and returns their length.

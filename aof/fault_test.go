@@ -317,6 +317,31 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// A full disk is tried again now and then, not as fast as it says no.
+func TestFullDiskIsTriedAtIntervals(t *testing.T) {
+	l, fsys, w, _ := faultLog(t, EverySec)
+	var tries atomic.Int64
+	full := func(name string, n int) error {
+		tries.Add(1)
+		return &os.PathError{Op: "write", Path: name, Err: syscall.ENOSPC}
+	}
+	fsys.write.Store(&full)
+	end := l.Append(0, 0, oneSet)
+	if l.Commit(GoalAppend) {
+		t.Fatal("appended on a full disk")
+	}
+	const span = 5 * retryEvery
+	time.Sleep(span) // the interval over which tries are counted
+	if n := tries.Load(); n < 2 || n > int64(2*span/retryEvery) {
+		t.Errorf("%d tries in %v, expected one every %v", n, span, retryEvery)
+	}
+	fsys.write.Store(nil)
+	w.until(t, func() { l.WantAppended(end) }, func() bool { return l.Appended() >= end })
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestFresh(t *testing.T) {
 	dir := t.TempDir()
 	o := Options{Dir: dir, Shards: 1, SegmentBytes: 64 << 10, Policy: Always, LoadTruncated: true}

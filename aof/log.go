@@ -18,6 +18,7 @@ type Log struct {
 	appended atomic.Int64 // stored by the append role
 	synced   atomic.Int64 // stored by the sync role
 	refBytes atomic.Int64 // bytes of effects by reference not yet drained
+	drains   atomic.Int64 // see Drains
 	policy   atomic.Uint32
 	health   atomic.Pointer[healthError]
 	closed   atomic.Bool
@@ -214,6 +215,10 @@ func (l *Log) Pending(g Goal) bool {
 	}
 	return l.Appended() < l.Reserved()
 }
+
+// Drains changes whenever room is handed back to the rings. Whoever found no room (Room) does so again while it is what it was when
+// he last looked at it before.
+func (l *Log) Drains() int64 { return l.drains.Load() }
 
 // SyncCost is the moving average of fdatasync, ns.
 func (l *Log) SyncCost() int64 { return l.syncCost.Load() }

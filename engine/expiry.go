@@ -103,7 +103,9 @@ func (s *Server) expireDue(l *netio.Loop) {
 	for i := 0; i < n; i++ {
 		at := (e.shard + i) % n
 		for !more {
-			if e.ctx.ExpireDue(at, expiryBatch) < expiryBatch {
+			done, stuck := e.ctx.ExpireDue(at, expiryBatch)
+			ls.expiryStuck = ls.expiryStuck || stuck
+			if done < expiryBatch {
 				break
 			}
 			if time.Since(start) > expirySlice {
@@ -126,6 +128,12 @@ func (s *Server) expireDue(l *netio.Loop) {
 		s.stats.expirySlicesFull.Add(1)
 		e.armedAt.Store(0)
 		e.timer = l.After(0, func() { s.expireDue(l) })
+		return
+	}
+	if ls.expiryStuck {
+		// What is due cannot go now. The log says when it can, and retry arms the timer then; until then no timer is armed.
+		e.armedAt.Store(0)
+		ls.awaitLog()
 		return
 	}
 	s.armExpiry(l)

@@ -22,6 +22,9 @@ type loopState struct {
 	flushedAll                             bool // FLUSHALL was executed just now
 
 	parked []*Session // held by a full ring
+	// expiryStuck: keys are due, but the log takes nothing. Of the first loop.
+	expiryStuck bool
+	drains      int64 // Log.Drains when those that found no room were last let go
 
 	// Blocked clients, see blocked.go: those that are asked when the loop is woken, and the others. How many of them wait for a sync.
 	polled, waiting []*Session
@@ -123,7 +126,7 @@ func (s *Server) EndTurn(l *netio.Loop) netio.CommitMode {
 	}
 	log := s.store.Log()
 	if log == nil {
-		ls.releaseParked()
+		ls.retry()
 		ls.awaitClose()
 		ls.wrote, ls.read, ls.gated, ls.wantRoom, ls.wantSync = false, false, false, false, false
 		return netio.CommitNone
@@ -216,8 +219,8 @@ func (s *Server) Woken(l *netio.Loop) {
 // look tries again what waited for the log, or for others.
 func (s *Server) look(ls *loopState) {
 	// Whoever still waits hears of the log's end, too, which no watermark tells.
-	ls.interest.Store(len(ls.polled) > 0)
-	ls.releaseParked()
+	ls.retry()
+	ls.interest.Store(len(ls.polled) > 0 || len(ls.parked) > 0 || ls.expiryStuck)
 	ls.checkWaiters()
 	log := s.store.Log()
 	if log == nil {
@@ -251,8 +254,36 @@ func (ls *loopState) awaitClose() {
 	}
 }
 
-func (ls *loopState) releaseParked() {
-	parked := ls.parked
+// awaitLog has the loop woken when the log has room again, or accepts writes again.
+func (ls *loopState) awaitLog() {
+	log := ls.srv.store.Log()
+	if log != nil && log.Err() == nil {
+		ls.wantRoom = true
+		return
+	}
+	// Asking a log that fails for room would be answered at once, again and again. That it has recovered it tells everybody.
+	ls.interest.Store(true)
+	if log = ls.srv.store.Log(); log == nil || log.Err() == nil {
+		ls.l.Wake()
+	}
+}
+
+// retry goes on with what the log had no room for, if that can have changed: trying in vain would only ask for room again.
+func (ls *loopState) retry() {
+	log := ls.srv.store.Log()
+	failing := log != nil && log.Err() != nil
+	if log != nil && !failing {
+		d := log.Drains()
+		if d == ls.drains {
+			return
+		}
+		ls.drains = d
+	}
+	if ls.expiryStuck && !failing {
+		ls.expiryStuck = false
+		ls.srv.armExpiry(ls.l)
+	}
+	parked := ls.parked // when the log fails they are refused
 	ls.parked = nil
 	for _, ss := range parked {
 		ss.conn.Release()

@@ -135,9 +135,9 @@ func (c *Ctx) Logged() bool { return c.log != nil }
 
 // expire removes a key whose time has come, and logs that.
 func (c *Ctx) expire(k *Key, r keyspace.Ref) {
-	// A reader sees it expired all the same while expiry is held, or until the log has room. For a writer it must go: the
+	// A reader sees it expired all the same while expiry is held, or the log is stuck. For a writer it must go: the
 	// command is about to put another entry in its place. Room was made sure of before it began.
-	if (c.Cmd == nil || c.Cmd.Flags&Write == 0) && (c.Store.HoldExpiry.Load() || c.log != nil && !c.log.Room(c.home)) {
+	if (c.Cmd == nil || c.Cmd.Flags&Write == 0) && (c.Store.HoldExpiry.Load() || c.logStuck(c.home)) {
 		return
 	}
 	was := c.cmdEffect
@@ -229,8 +229,8 @@ func (c *Ctx) Expired(s *keyspace.Shard, r keyspace.Ref) bool {
 }
 
 // ExpireDue removes up to limit keys of shard i whose time has come, and logs that; it reports how many.
-// It is the step of active expiry, for a Ctx of the server's own.
-func (c *Ctx) ExpireDue(i, limit int) (n int) {
+// stuck: there may be more, but the log takes nothing now (logStuck). It is the step of active expiry, for a Ctx of the server's own.
+func (c *Ctx) ExpireDue(i, limit int) (n int, stuck bool) {
 	c.begin()
 	s := c.Store.KS.Shard(i)
 	s.Lock()
@@ -239,7 +239,10 @@ func (c *Ctx) ExpireDue(i, limit int) (n int) {
 	c.snapshotLog()
 	for n < limit {
 		db, h, r := s.FirstExpired(c.Now)
-		if r == 0 || c.log != nil && !c.log.Room(i) {
+		if r == 0 {
+			break
+		}
+		if stuck = c.logStuck(i); stuck {
 			break
 		}
 		c.keyBuf = append(c.keyBuf[:0], s.Key(r)...)
@@ -248,7 +251,12 @@ func (c *Ctx) ExpireDue(i, limit int) (n int) {
 		n++
 	}
 	c.finish()
-	return n
+	return n, stuck
+}
+
+// logStuck: nothing should be removed on the server's own account just now, because the shard's ring is full or the log refuses writes.
+func (c *Ctx) logStuck(shard int) bool {
+	return c.log != nil && (c.log.Err() != nil || !c.log.Room(shard))
 }
 
 // AccessClock is the access word of a key touched now: the LRU clock in seconds, or for LFU the decay minute and the counter.

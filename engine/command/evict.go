@@ -8,7 +8,7 @@ type Eviction uint8
 const (
 	Evicted     Eviction = iota
 	NotEvicted           // the key is gone, or is to stay
-	EvictNoRoom          // the log has no room: nothing can be removed for now
+	EvictNoRoom          // the log is stuck: nothing can be removed for now
 )
 
 // Evict removes a key to make room under maxmemory, and logs that as the DEL or, with lazy (lazyfree-lazy-eviction), the UNLINK of
@@ -21,7 +21,7 @@ func (c *Ctx) Evict(db int, name []byte, lazy bool, still func(*keyspace.Shard, 
 	defer k.Shard.Unlock()
 	c.home = k.Shard.Index()
 	c.snapshotLog()
-	if c.log != nil && !c.log.Room(c.home) {
+	if c.logStuck(c.home) {
 		return 0, EvictNoRoom
 	}
 	r := k.Shard.Find(db, k.Hash, name)

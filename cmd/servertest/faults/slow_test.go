@@ -18,11 +18,16 @@ func TestMain(m *testing.M) { servertest.Main(m) }
 // /proc find it; only the traced call costs anything (--seccomp-bpf).
 func inject(t *testing.T, rule string) []string {
 	t.Helper()
+	return injectOn(t, "fdatasync,fsync,sync_file_range,msync", rule)
+}
+
+// injectOn is inject for other system calls.
+func injectOn(t *testing.T, calls, rule string) []string {
+	t.Helper()
 	path, err := exec.LookPath("strace")
 	if err != nil {
 		t.Fatalf("strace is needed to make the disk slow or broken and is not in PATH (Debian: apt-get install strace): %v", err)
 	}
-	calls := "fdatasync,fsync,sync_file_range,msync"
 	return []string{path, "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null",
 		"-e", "trace=" + calls, "-e", "inject=" + calls + ":" + rule}
 }
