@@ -17,7 +17,8 @@ const errDebug = "ERR DEBUG command not allowed. If the enable-debug-command opt
 // debugSub is one subcommand of DEBUG. COMMAND does not know them, as in Redis: they are no interface to build on.
 type debugSub struct {
 	name     string
-	min, max int // arguments behind the name; max -1: any number
+	data     bool // needs the data: refused while they are loaded
+	min, max int  // arguments behind the name; max -1: any number
 	usage    string
 	summary  string
 	run      func(s *Server, c *command.Ctx, args [][]byte)
@@ -25,24 +26,24 @@ type debugSub struct {
 
 func debugSubs() []debugSub {
 	return []debugSub{
-		{"change-repl-id", 0, 0, "CHANGE-REPL-ID", "Take a new replication id.", (*Server).debugChangeReplID},
-		{"digest", 0, 0, "DIGEST", "Return a digest of the whole dataset.", (*Server).debugDigest},
-		{"digest-value", 0, -1, "DIGEST-VALUE <key> [<key> ...]", "Return a digest of each key's value and expiry.", (*Server).debugDigestValue},
-		{"config-rewrite-force-all", 0, 0, "CONFIG-REWRITE-FORCE-ALL", "Like CONFIG REWRITE, but write all directives, also those that have their default.",
+		{"change-repl-id", false, 0, 0, "CHANGE-REPL-ID", "Take a new replication id.", (*Server).debugChangeReplID},
+		{"digest", true, 0, 0, "DIGEST", "Return a digest of the whole dataset.", (*Server).debugDigest},
+		{"digest-value", true, 0, -1, "DIGEST-VALUE <key> [<key> ...]", "Return a digest of each key's value and expiry.", (*Server).debugDigestValue},
+		{"config-rewrite-force-all", false, 0, 0, "CONFIG-REWRITE-FORCE-ALL", "Like CONFIG REWRITE, but write all directives, also those that have their default.",
 			(*Server).debugRewriteAll},
-		{"error", 1, 1, "ERROR <string>", "Reply with this error.", func(_ *Server, c *command.Ctx, a [][]byte) { c.W.Error(string(a[0])) }},
-		{"loadaof", 0, 0, "LOADAOF", "Drop the data and load them again from the AOF.", (*Server).debugLoadAOF},
-		{"log", 1, 1, "LOG <message>", "Write a message to the server's log.", func(s *Server, c *command.Ctx, a [][]byte) {
+		{"error", false, 1, 1, "ERROR <string>", "Reply with this error.", func(_ *Server, c *command.Ctx, a [][]byte) { c.W.Error(string(a[0])) }},
+		{"loadaof", true, 0, 0, "LOADAOF", "Drop the data and load them again from the AOF.", (*Server).debugLoadAOF},
+		{"log", false, 1, 1, "LOG <message>", "Write a message to the server's log.", func(s *Server, c *command.Ctx, a [][]byte) {
 			s.log.Warningf("DEBUG LOG: %s", a[0])
 			c.W.OK()
 		}},
-		{"object", 1, 2, "OBJECT <key>", "Describe how a value is held.", (*Server).debugObject},
-		{"panic", 0, 0, "PANIC", "Crash the server.", func(*Server, *command.Ctx, [][]byte) { panic("DEBUG PANIC called at Unix time " + time.Now().String()) }},
-		{"populate", 1, 3, "POPULATE <count> [<prefix>] [<size>]", "Create <count> string keys named key:<num>, or <prefix>:<num>.", (*Server).debugPopulate},
-		{"protocol", 1, 1, "PROTOCOL <type>", "Reply with a test value of the type.", func(_ *Server, c *command.Ctx, a [][]byte) { debugProtocol(c, a[0]) }},
-		{"reload", 0, -1, "RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Save the data to the RDB file and load them again.", (*Server).debugReload},
-		{"set-active-expire", 1, 1, "SET-ACTIVE-EXPIRE <0|1>", "Switch active expiry off or on.", (*Server).debugSetActiveExpire},
-		{"sleep", 1, 1, "SLEEP <seconds>", "Stop the server for so long. Decimals allowed.", (*Server).debugSleep},
+		{"object", true, 1, 2, "OBJECT <key>", "Describe how a value is held.", (*Server).debugObject},
+		{"panic", false, 0, 0, "PANIC", "Crash the server.", func(*Server, *command.Ctx, [][]byte) { panic("DEBUG PANIC called at Unix time " + time.Now().String()) }},
+		{"populate", true, 1, 3, "POPULATE <count> [<prefix>] [<size>]", "Create <count> string keys named key:<num>, or <prefix>:<num>.", (*Server).debugPopulate},
+		{"protocol", false, 1, 1, "PROTOCOL <type>", "Reply with a test value of the type.", func(_ *Server, c *command.Ctx, a [][]byte) { debugProtocol(c, a[0]) }},
+		{"reload", true, 0, -1, "RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Save the data to the RDB file and load them again.", (*Server).debugReload},
+		{"set-active-expire", false, 1, 1, "SET-ACTIVE-EXPIRE <0|1>", "Switch active expiry off or on.", (*Server).debugSetActiveExpire},
+		{"sleep", false, 1, 1, "SLEEP <seconds>", "Stop the server for so long. Decimals allowed.", (*Server).debugSleep},
 	}
 }
 
@@ -80,6 +81,10 @@ func (s *Server) debug(c *command.Ctx, subs map[string]debugSub) {
 		c.W.Error(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%.128s'. Try DEBUG HELP.", c.Args[1]))
 		return
 	}
+	if d.data && s.Loading() {
+		c.W.Error(errLoading)
+		return
+	}
 	d.run(s, c, args)
 }
 
@@ -113,13 +118,16 @@ func (s *Server) debugLoadAOF(c *command.Ctx, _ [][]byte) {
 	if !outsideBlock(c) {
 		return
 	}
-	if err := s.loadAOF(); err != nil {
-		s.log.Warningf("DEBUG LOADAOF failed: %v", err)
-		c.W.Error("ERR Error trying to load the AOF files, check server logs")
-		return
-	}
-	s.log.Warningf("Append Only File loaded by DEBUG LOADAOF")
-	c.W.OK()
+	c.Client.(*Session).inBackground(func() string {
+		s.configuring.Lock()
+		defer s.configuring.Unlock()
+		if err := s.loadAOF(); err != nil {
+			s.log.Warningf("DEBUG LOADAOF failed: %v", err)
+			return "ERR Error trying to load the AOF files, check server logs"
+		}
+		s.log.Warningf("Append Only File loaded by DEBUG LOADAOF")
+		return ""
+	})
 }
 
 func (s *Server) debugReload(c *command.Ctx, args [][]byte) {
@@ -140,13 +148,14 @@ func (s *Server) debugReload(c *command.Ctx, args [][]byte) {
 	if !outsideBlock(c) {
 		return
 	}
-	if err := s.reload(save, flush); err != nil {
-		s.log.Warningf("DEBUG RELOAD failed: %v", err)
-		c.W.Error("ERR Error trying to load the RDB dump, check server logs: " + err.Error())
-		return
-	}
-	s.log.Warningf("DB reloaded by DEBUG RELOAD")
-	c.W.OK()
+	c.Client.(*Session).inBackground(func() string {
+		if err := s.reload(save, flush); err != nil {
+			s.log.Warningf("DEBUG RELOAD failed: %v", err)
+			return "ERR Error trying to load the RDB dump, check server logs: " + err.Error()
+		}
+		s.log.Warningf("DB reloaded by DEBUG RELOAD")
+		return ""
+	})
 }
 
 func (s *Server) debugSetActiveExpire(c *command.Ctx, args [][]byte) {

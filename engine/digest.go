@@ -50,7 +50,7 @@ func (s *Server) debugDigest(c *command.Ctx, _ [][]byte) {
 	}
 	var all digest
 	for db := 0; db < ks.Databases(); db++ {
-		if keys, _ := s.databaseSizeLocked(db); keys == 0 {
+		if keys, _ := s.databaseSize(db, false); keys == 0 {
 			continue
 		}
 		var number [4]byte

@@ -145,6 +145,9 @@ func (s *Server) refuse(ss *Session, d *command.Descriptor, unknownSub bool, arg
 			return errSaveFailed
 		}
 	}
+	if gates := s.gates.Load(); gates != 0 {
+		return gateRefusal(gates, d.Flags, d.Flags)
+	}
 	return ""
 }
 
@@ -180,8 +183,10 @@ func quoted(a []byte, most int) []byte {
 // refuseBlock gives the error of a transaction that may not run as a whole.
 func (s *Server) refuseBlock(c *command.Ctx, t *transaction) string {
 	var flags command.Flags
+	common := ^command.Flags(0)
 	for i := range t.cmds {
 		flags |= t.cmds[i].Cmd.Flags
+		common &= t.cmds[i].Cmd.Flags
 	}
 	why := ""
 	if flags&command.Write != 0 {
@@ -191,6 +196,9 @@ func (s *Server) refuseBlock(c *command.Ctx, t *transaction) string {
 		if why == "" && s.saves.refuse.Load() {
 			why = errSaveFailed
 		}
+	}
+	if gates := s.gates.Load(); why == "" && gates != 0 {
+		why = gateRefusal(gates, flags, common)
 	}
 	if why == "" && flags&command.DenyOOM != 0 && !s.memoryAllows(c) {
 		why = errOOM

@@ -28,17 +28,16 @@ const (
 	expiryBatch = 16 // keys under one hold of a shard's lock
 )
 
+// startExpiry prepares active expiry; the end of loading sets the timer.
 func (s *Server) startExpiry() {
 	s.expiry.ctx = command.NewCtx(s.store, s.table)
 	s.expiry.armedAt.Store(noneDue)
-	s.store.NextExpiry.Store(s.earliestExpiry())
 	s.pause.changed = func(on bool) {
 		s.store.HoldExpiry.Store(on)
 		if !on {
 			s.net.Loops()[0].Post(s.armExpiry)
 		}
 	}
-	s.net.Loops()[0].Post(func(l *netio.Loop) { s.armExpiry(l) })
 }
 
 // earliestExpiry looks at all shards.
@@ -90,8 +89,8 @@ func (s *Server) armExpiry(l *netio.Loop) {
 func (s *Server) expireDue(l *netio.Loop) {
 	e := &s.expiry
 	e.timer = nil
-	if s.store.HoldExpiry.Load() {
-		return // the end of the pause arms the timer again
+	if s.store.HoldExpiry.Load() || s.Loading() {
+		return // the end of the pause, or of loading, arms the timer again
 	}
 	start := time.Now()
 	e.ctx.Now = start.UnixMilli()

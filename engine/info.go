@@ -419,6 +419,8 @@ func (s *Server) infoPersistence(c *command.Ctx, t *InfoText) {
 	t.Int("rdb_current_bgsave_time_sec", or(saving, current))
 	t.Int("rdb_saves", r.rdbRuns)
 	t.Int("rdb_last_cow_size", 0)
+	t.Int("rdb_last_load_keys_expired", s.loading.keysExpired.Load())
+	t.Int("rdb_last_load_keys_loaded", s.loading.keysLoaded.Load())
 	t.Flag("aof_enabled", log != nil)
 	t.Flag("aof_rewrite_in_progress", rewriting)
 	t.Flag("aof_rewrite_scheduled", r.scheduled)
@@ -431,6 +433,9 @@ func (s *Server) infoPersistence(c *command.Ctx, t *InfoText) {
 	t.Str("aof_last_write_status", status(log != nil && log.Err() != nil))
 	t.Int("module_fork_in_progress", 0)
 	t.Int("module_fork_last_cow_size", 0)
+	if s.Loading() {
+		s.infoLoading(t)
+	}
 	if log == nil {
 		return
 	}

@@ -64,8 +64,9 @@ func (s *Server) encoder() *rdb.Encoder {
 	return e
 }
 
-// writeRDBLocked writes all data to out. All shards must be locked.
-func (s *Server) writeRDBLocked(out io.Writer, kind snapshotKind, offset int64) error {
+// writeRDB writes all data, which do not change meanwhile, to out: either all shards are locked by the caller, or with loading set clients are kept from
+// writing and no shard is locked.
+func (s *Server) writeRDB(out io.Writer, kind snapshotKind, offset int64, loading bool) error {
 	w := &rdbWriter{out: out, checksum: s.cfg.Load().RDBChecksum}
 	if err := w.begin(s, kind, offset); err != nil {
 		return err
@@ -73,7 +74,7 @@ func (s *Server) writeRDBLocked(out io.Writer, kind snapshotKind, offset int64) 
 	ks, e := s.store.KS, s.encoder()
 	buf := make([]byte, 0, 2*snapshotChunk)
 	for db := 0; db < ks.Databases(); db++ {
-		keys, expires := s.databaseSizeLocked(db)
+		keys, expires := s.databaseSize(db, loading)
 		if keys == 0 {
 			continue
 		}
@@ -81,7 +82,13 @@ func (s *Server) writeRDBLocked(out io.Writer, kind snapshotKind, offset int64) 
 		for i := 0; i < ks.NumShards(); i++ {
 			sh := ks.Shard(i)
 			for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+				if loading {
+					sh.Lock()
+				}
 				cursor = sh.Scan(db, cursor, func(r keyspace.Ref) { buf = e.AppendEntry(buf, db, sh, r) })
+				if loading {
+					sh.Unlock()
+				}
 				if len(buf) < snapshotChunk {
 					continue
 				}
@@ -98,78 +105,157 @@ func (s *Server) writeRDBLocked(out io.Writer, kind snapshotKind, offset int64) 
 	return w.end()
 }
 
-func (s *Server) databaseSizeLocked(db int) (keys, expires int) {
+// databaseSize counts keys, and those that expire. With lock it locks each shard; otherwise all must be locked.
+func (s *Server) databaseSize(db int, lock bool) (keys, expires int) {
 	for i := 0; i < s.store.KS.NumShards(); i++ {
-		keys += s.store.KS.Shard(i).Len(db)
-		expires += s.store.KS.Shard(i).Expires(db)
+		sh := s.store.KS.Shard(i)
+		if lock {
+			sh.Lock()
+		}
+		keys += sh.Len(db)
+		expires += sh.Expires(db)
+		if lock {
+			sh.Unlock()
+		}
 	}
 	return keys, expires
 }
 
-// loadRDB adds what an RDB file holds to the keyspace. No shard may be locked by the caller.
-func (s *Server) loadRDB(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = s.readRDB(f, path)
-	return err
+// rdbOrigin is what an RDB file says of the replication stream it was taken from.
+type rdbOrigin struct {
+	id     string // of the stream; empty: the file does not say
+	offset int64  // at which the file is exact
+	db     int    // that the stream is in there
 }
 
-// readRDB is loadRDB on a stream; size is the length of the RDB part. Entries that have expired meanwhile are loaded and left to the
-// expiry cycle: a log that follows may still refer to them.
-func (s *Server) readRDB(in io.Reader, name string) (size int64, err error) {
+// rdbLoad is one reading of an RDB file into the keyspace.
+type rdbLoad struct {
+	s           *Server
+	name        string // for errors
+	dropExpired bool   // keys whose time has come do not count as data any more
+	origin      rdbOrigin
+	ctx         command.Ctx
+	keys        []command.Key
+	before      int64 // bytes loaded before this file
+	loaded      int64
+	expired     int64
+	warmth      uint64
+}
+
+// loadRDB adds what an RDB file holds to the keyspace. No shard may be locked by the caller.
+func (s *Server) loadRDB(path string, dropExpired bool) (rdbOrigin, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return rdbOrigin{}, err
+	}
+	defer f.Close()
+	ld := &rdbLoad{s: s, name: path, dropExpired: dropExpired}
+	_, err = ld.read(f)
+	return ld.origin, err
+}
+
+// read reads the RDB at the front of in and returns its length. Entries that have expired meanwhile are loaded and left to the
+// expiry cycle, unless dropExpired is set: a log that follows may still refer to them.
+func (ld *rdbLoad) read(in io.Reader) (size int64, err error) {
+	s := ld.s
 	d := rdb.NewDecoder(in)
-	c := command.Ctx{Store: s.store, Now: nowMillis()}
-	var keys []command.Key
-	var warmth uint64
+	ld.ctx = command.Ctx{Store: s.store, Now: nowMillis()}
+	ld.before = s.loading.done.Load()
 	err = d.Each(func(items []rdb.Item) error {
-		// All buckets are touched before the first is used, so that their cache misses overlap. One lock around all: taking a lock
-		// for each would wait for the misses before it.
-		s.store.KS.LockAll()
-		defer s.store.KS.UnlockAll()
-		keys = keys[:0]
-		for i := range items {
-			it := &items[i]
-			switch it.Kind {
-			case rdb.KindEntry:
-				if it.DB >= s.store.KS.Databases() {
-					return fmt.Errorf("offset %d: database %d, but the server has %d; raise 'databases' to load this file",
-						it.Offset, it.DB, s.store.KS.Databases())
-				}
-			case rdb.KindFunction:
-				return fmt.Errorf("offset %d: the file holds a function library; functions are not supported", it.Offset)
-			}
-			k := s.store.MakeKey(it.Key)
-			keys = append(keys, k)
-			if it.Kind != rdb.KindEntry {
-				continue
-			}
-			warmth += k.Shard.Warm(it.DB, k.Hash)
+		err := s.loading.goesOn()
+		if err == nil {
+			err = ld.add(items)
 		}
-		for i := range items {
-			it, k := &items[i], &keys[i]
-			if it.Kind != rdb.KindEntry {
-				continue
-			}
-			access := c.AccessClock()
-			switch {
-			case it.Freq >= 0 && s.store.LFU.Load():
-				access = access&^0xff | uint32(it.Freq)
-			case it.Idle > 0 && !s.store.LFU.Load():
-				access = uint32(c.Now/1000-it.Idle) & 0xffffff
-			}
-			r := k.Shard.Find(it.DB, k.Hash, it.Key)
-			k.Shard.PutString(it.DB, k.Hash, r, it.Key, it.Value, command.StringEncoding(it.Value), it.ExpireAt, access)
+		if err != nil {
+			return err
 		}
+		// Not the decoder's own offset: it is ahead, on a goroutine of its own.
+		s.loading.done.Store(ld.before + items[len(items)-1].Offset)
+		s.loading.keysLoaded.Store(ld.loaded)
+		s.loading.keysExpired.Store(ld.expired)
+		s.keyDelay(keyLoadDelay, int64(len(items)), &s.loading.abandoned)
 		return nil
 	})
-	runtime.KeepAlive(warmth)
+	runtime.KeepAlive(ld.warmth)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
+		return 0, fmt.Errorf("%s: %w", ld.name, err)
 	}
+	s.loading.done.Store(ld.before + d.Offset())
+	s.loading.keysLoaded.Store(ld.loaded)
+	s.loading.keysExpired.Store(ld.expired)
+	s.log.Noticef("Done loading RDB, keys loaded: %d, keys expired: %d.", ld.loaded, ld.expired)
 	return d.Offset(), nil
+}
+
+// add puts a batch of items into the keyspace. All buckets are touched before the first is used, so that their cache misses overlap. One lock
+// around all: taking a lock for each would wait for the misses before it.
+func (ld *rdbLoad) add(items []rdb.Item) error {
+	s, c := ld.s, &ld.ctx
+	s.store.KS.LockAll()
+	defer s.store.KS.UnlockAll()
+	ld.keys = ld.keys[:0]
+	for i := range items {
+		it := &items[i]
+		switch it.Kind {
+		case rdb.KindEntry:
+			if it.DB >= s.store.KS.Databases() {
+				return fmt.Errorf("offset %d: database %d, but the server has %d; raise 'databases' to load this file",
+					it.Offset, it.DB, s.store.KS.Databases())
+			}
+		case rdb.KindFunction:
+			return fmt.Errorf("offset %d: the file holds a function library; functions are not supported", it.Offset)
+		case rdb.KindAux:
+			ld.aux(string(it.Key), string(it.Value))
+		}
+		k := s.store.MakeKey(it.Key)
+		ld.keys = append(ld.keys, k)
+		if it.Kind != rdb.KindEntry {
+			continue
+		}
+		ld.warmth += k.Shard.Warm(it.DB, k.Hash)
+	}
+	for i := range items {
+		it, k := &items[i], &ld.keys[i]
+		if it.Kind != rdb.KindEntry {
+			continue
+		}
+		if ld.dropExpired && it.ExpireAt != keyspace.NoExpire && it.ExpireAt < c.Now {
+			ld.expired++
+			continue
+		}
+		access := c.AccessClock()
+		switch {
+		case it.Freq >= 0 && s.store.LFU.Load():
+			access = access&^0xff | uint32(it.Freq)
+		case it.Idle > 0 && !s.store.LFU.Load():
+			access = uint32(c.Now/1000-it.Idle) & 0xffffff
+		}
+		r := k.Shard.Find(it.DB, k.Hash, it.Key)
+		k.Shard.PutString(it.DB, k.Hash, r, it.Key, it.Value, command.StringEncoding(it.Value), it.ExpireAt, access)
+		ld.loaded++
+	}
+	return nil
+}
+
+// aux takes note of what the file says of itself. What cannot be understood is passed over, as in Redis: other servers write other fields.
+func (ld *rdbLoad) aux(key, value string) {
+	n, err := strconv.ParseInt(value, 10, 64)
+	switch {
+	case key == "redis-ver":
+		ld.s.log.Noticef("Loading RDB produced by version %s", value)
+	case key == "repl-id" && len(value) == 40:
+		ld.origin.id = value
+	case err != nil:
+	case key == "ctime":
+		ld.s.log.Noticef("RDB age %d seconds", max(time.Now().Unix()-n, 0))
+	case key == "used-mem":
+		ld.s.loading.rdbUsedMem.Store(n)
+		ld.s.log.Noticef("RDB memory usage when created %.2f Mb", float64(n)/(1<<20))
+	case key == "repl-offset":
+		ld.origin.offset = n
+	case key == "repl-stream-db":
+		ld.origin.db = int(n)
+	}
 }
 
 // LoadRDB loads the RDB at the front of a file and returns its length (an AOF of Redis 6 or earlier with an RDB preamble).
@@ -179,5 +265,6 @@ func (r *replayer) LoadRDB(path string) (size int64, err error) {
 		return 0, err
 	}
 	defer f.Close()
-	return r.s.readRDB(bufio.NewReader(f), path)
+	ld := &rdbLoad{s: r.s, name: path}
+	return ld.read(bufio.NewReader(f))
 }

@@ -38,12 +38,18 @@ func (s *Server) newReplayer() *replayer {
 }
 
 // LoadBase loads an RDB file.
-func (r *replayer) LoadBase(path string) error { return r.s.loadRDB(path) }
+func (r *replayer) LoadBase(path string) error {
+	_, err := r.s.loadRDB(path, false)
+	return err
+}
 
 // Apply executes the whole effects at the front of p. A MULTI block counts as one effect: it is executed only when its EXEC is there.
 func (r *replayer) Apply(p []byte, off int64) (n int, err error) {
 	defer r.ctx.Publish()
 	for n < len(p) && err == nil {
+		if err := r.s.loading.goesOn(); err != nil {
+			return n, err
+		}
 		var used, count int
 		used, count, err = r.gather(p[n:], off+int64(n))
 		if used == 0 {
@@ -53,6 +59,7 @@ func (r *replayer) Apply(p []byte, off int64) (n int, err error) {
 			return n, e
 		}
 		n += used
+		r.s.loading.done.Add(int64(used))
 	}
 	return n, err
 }

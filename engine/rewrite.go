@@ -277,6 +277,7 @@ func (j *snapshotJob) write() {
 		j.failed.Store(true)
 	}
 	var own []byte
+	delayed := int64(0) // keys that rdb-key-save-delay has been taken for
 	for open := true; open; {
 		var b []byte
 		select {
@@ -308,6 +309,10 @@ func (j *snapshotJob) write() {
 		}
 		if j.stalled.Swap(false) {
 			j.s.net.Loops()[0].Post(j.walk)
+		}
+		if keys := j.keys.Load(); err == nil && keys > delayed {
+			j.s.keyDelay(keySaveDelay, keys-delayed, &j.failed)
+			delayed = keys
 		}
 	}
 	if err == nil && j.failed.Load() {
@@ -410,16 +415,14 @@ func (s *Server) considerRewrite(log *aof.Log) {
 	}()
 }
 
-// rewriteNow writes the base of a new AOF while nothing else runs yet.
+// rewriteNow writes the base of a new AOF while the data are being loaded, that is, while they do not change.
 func (s *Server) rewriteNow(log *aof.Log) error {
-	s.store.KS.LockAll()
-	defer s.store.KS.UnlockAll()
 	x := log.Mark()
 	out, err := log.BeginRewrite(x)
 	if err != nil {
 		return err
 	}
-	if err := s.writeRDBLocked(out, kindAOF, x); err != nil {
+	if err := s.writeRDB(out, kindAOF, x, true); err != nil {
 		out.Abort()
 		return err
 	}
@@ -427,7 +430,7 @@ func (s *Server) rewriteNow(log *aof.Log) error {
 }
 
 // saveRDB saves to path before it returns (SAVE, SHUTDOWN SAVE, DEBUG RELOAD). No shard may be locked by the caller: it locks them all,
-// so that the file is exact.
+// so that the file is exact, unless clients are kept out as it is.
 func (s *Server) saveRDB(path string) error {
 	start := time.Now()
 	dirty := s.store.Stats.Dirty.Load()
@@ -435,9 +438,13 @@ func (s *Server) saveRDB(path string) error {
 	if err != nil {
 		return err
 	}
-	s.store.KS.LockAll()
-	err = s.writeRDBLocked(out, kindRDB, s.logOffset())
-	s.store.KS.UnlockAll()
+	if s.Loading() {
+		err = s.writeRDB(out, kindRDB, s.logOffset(), true)
+	} else {
+		s.store.KS.LockAll()
+		err = s.writeRDB(out, kindRDB, s.logOffset(), false)
+		s.store.KS.UnlockAll()
+	}
 	if err != nil {
 		out.Abort()
 		return err
@@ -456,33 +463,33 @@ func (s *Server) saveRDB(path string) error {
 	return nil
 }
 
-// reload is DEBUG RELOAD: the data go through an RDB file and back. No shard may be locked by the caller.
+// reload is DEBUG RELOAD: the data go through an RDB file and back. Not on an event loop's thread.
 func (s *Server) reload(save, flush bool) error {
-	v := s.cfg.Load()
-	path := filepath.Join(v.Dir, v.DBFilename)
+	if err := s.beginLoading(0); err != nil {
+		return err
+	}
+	defer s.endLoading()
 	if save {
-		if err := s.saveRDB(path); err != nil {
+		if err := s.saveRDB(s.rdbPath()); err != nil {
 			return err
 		}
 	}
 	if flush {
 		s.flushEverything()
 	}
-	found, err := s.loadRDBFile(path)
-	if err == nil && !found {
-		err = fmt.Errorf("%s: no such file", path)
+	if info, err := os.Stat(s.rdbPath()); err == nil {
+		s.loading.total.Store(info.Size())
 	}
-	s.store.LowerNextExpiry(s.earliestExpiry())
+	found, err := s.loadRDBFile(false)
+	if err == nil && !found {
+		err = fmt.Errorf("%s: no such file", s.rdbPath())
+	}
 	return err
 }
 
-// loadAOF is DEBUG LOADAOF: the data are dropped and read again from the log's files, also when appendonly is off. No shard may be locked
-// by the caller.
+// loadAOF is DEBUG LOADAOF: the data are dropped and read again from the log's files, also when appendonly is off. Not on an event loop's
+// thread; s.configuring is held by the caller.
 func (s *Server) loadAOF() error {
-	if !s.configuring.TryLock() { // waiting on a loop could be waiting for ever
-		return errors.New("the configuration is being changed")
-	}
-	defer s.configuring.Unlock()
 	v := s.cfg.Load()
 	on := s.store.Log() != nil
 	if !on {
@@ -490,6 +497,11 @@ func (s *Server) loadAOF() error {
 			return fmt.Errorf("there is no AOF to load: %w", err)
 		}
 	}
+	if err := s.beginLoading(s.bytesToLoad()); err != nil {
+		return err
+	}
+	defer s.endLoading()
+	s.dropSnapshot(kindAOF)
 	if err := s.closeLog(); err != nil {
 		return err
 	}
@@ -499,14 +511,10 @@ func (s *Server) loadAOF() error {
 		return err
 	}
 	if on {
-		s.store.KS.LockAll()
-		s.store.SetLog(l)
-		s.store.KS.UnlockAll()
-	} else if err := l.Close(); err != nil {
-		return err
+		s.switchLog(l)
+		return nil
 	}
-	s.store.LowerNextExpiry(s.earliestExpiry())
-	return nil
+	return l.Close()
 }
 
 func (s *Server) flushEverything() {

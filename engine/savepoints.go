@@ -67,8 +67,8 @@ func (p *savePoints) look(s *Server) {
 		}
 	}
 	p.next.Store(next)
-	if due.IsZero() || busy {
-		return // the end of the running snapshot looks again
+	if due.IsZero() || busy || s.Loading() {
+		return // the end of the running snapshot, or of loading, looks again
 	}
 	if failed {
 		if at := p.tried.Add(saveRetry); at.After(due) {

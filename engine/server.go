@@ -56,7 +56,9 @@ type Server struct {
 	expiry  expiry
 	rewrite rewrite
 	saves   savePoints
+	loading loading
 
+	gates      atomic.Uint32 // what is refused just now, see role.go
 	needAuth   atomic.Bool
 	protected  atomic.Bool
 	syncWanted atomic.Bool
@@ -74,8 +76,8 @@ type Server struct {
 	closing atomic.Pointer[aof.Log]
 }
 
-// Start loads the data, opens the log and the listeners, and begins to serve. ext may be nil. What it returns an error for was
-// logged nowhere yet.
+// Start opens the listeners and begins to load the data; WaitLoaded says when they are there. ext may be nil. What it returns an
+// error for was logged nowhere yet.
 func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, error) {
 	if ext == nil {
 		ext = &noExtension{}
@@ -83,7 +85,8 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	v := cfg.Load()
 	s := &Server{cfg: cfg, log: log, ext: ext, runID: randomID(), replID: randomID(), started: time.Now()}
 	s.clients.byID = map[int64]*Session{}
-	s.stop.done = make(chan struct{})
+	s.stop.done, s.stop.ending = make(chan struct{}), make(chan struct{})
+	s.loading.first = make(chan struct{})
 	ks := keyspace.New(keyspace.Options{Shards: shardCount(v), Databases: int(v.Databases)})
 	s.store = command.NewStore(ks)
 	ext.Attach(s)
@@ -99,16 +102,12 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	if err := s.applyConfig(v); err != nil {
 		return nil, err
 	}
-	if err := s.load(v); err != nil {
-		return nil, err
-	}
 	n, err := netio.Listen(netio.Config{
 		Addrs: tcpAddrs(v), UnixPath: v.UnixSocket, UnixPerm: uint32(v.UnixSocketPerm),
 		Backlog: int(v.TCPBacklog), KeepAlive: time.Duration(v.TCPKeepAliveSeconds) * time.Second,
 		MaxLoops: maxLoops(v), Limits: limits(v), Logf: log.Logf,
 	}, s)
 	if err != nil {
-		s.closeLog()
 		return nil, err
 	}
 	s.net = n
@@ -116,12 +115,14 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	s.store.FlushedAll = s.noteFlushAll
 	s.watchConfig()
 	ks.OnSparse(func() { n.Loops()[0].Post(s.compact) })
+	s.startExpiry()
+	// Before the first client can come.
+	s.store.Loading.Store(true)
+	s.setGate(gateLoading, true)
 	if err := n.Start(); err != nil {
-		s.closeLog()
 		return nil, err
 	}
-	s.startExpiry()
-	go ext.Loaded()
+	go s.loadFirst()
 	return s, nil
 }
 
@@ -179,9 +180,8 @@ func randomID() string {
 // load fills the keyspace from the AOF, or from the RDB file when there is no AOF, and opens the log.
 func (s *Server) load(v *config.Values) error {
 	start := time.Now()
-	rdbPath := filepath.Join(v.Dir, v.DBFilename)
 	if !v.AppendOnly {
-		found, err := s.loadRDBFile(rdbPath)
+		found, err := s.loadRDBFile(true)
 		if err == nil && found {
 			s.log.Noticef("DB loaded from disk: %.3f seconds", time.Since(start).Seconds())
 		}
@@ -193,23 +193,33 @@ func (s *Server) load(v *config.Values) error {
 	}
 	if rec.Existed {
 		s.log.Noticef("DB loaded from append only file: %.3f seconds", time.Since(start).Seconds())
-	} else if found, err := s.loadRDBFile(rdbPath); err != nil {
+	} else if found, err := s.loadRDBFile(true); err != nil {
 		l.Close()
 		return err
 	} else if found {
 		s.log.Noticef("DB loaded from %s, which the AOF now takes over: %.3f seconds", v.DBFilename, time.Since(start).Seconds())
 	}
 	if rec.ID != "" {
+		s.mu.Lock()
 		s.replID = rec.ID
+		s.mu.Unlock()
 	}
-	s.store.SetLog(l)
+	s.switchLog(l)
 	if rec.NeedsBase {
 		if err := s.rewriteNow(l); err != nil {
+			s.switchLog(nil)
 			l.Close()
 			return fmt.Errorf("the first base file of the AOF: %w", err)
 		}
 	}
 	return nil
+}
+
+// switchLog makes l, or nothing, the log that writes go into from now on. No shard may be locked by the caller.
+func (s *Server) switchLog(l *aof.Log) {
+	s.store.KS.LockAll()
+	s.store.SetLog(l)
+	s.store.KS.UnlockAll()
 }
 
 // openLog opens the AOF directory. With fresh, what it holds is not replayed and is replaced by the next rewrite.
@@ -222,21 +232,20 @@ func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery,
 	}
 	if fresh {
 		// Offsets go on where an earlier log of this process ended: sessions and the tables of recent writes remember them.
-		o.ID, o.StartOffset = s.replID, s.logEnd
+		o.ID, o.StartOffset = s.replicationID(), s.logEnd
+		return aof.Open(o, nil)
 	}
-	r := s.newReplayer()
-	s.store.Loading.Store(true)
-	defer s.store.Loading.Store(false)
-	return aof.Open(o, r)
+	return aof.Open(o, s.newReplayer())
 }
 
-func (s *Server) loadRDBFile(path string) (found bool, err error) {
+// loadRDBFile loads the RDB file of the configuration if there is one.
+func (s *Server) loadRDBFile(dropExpired bool) (found bool, err error) {
+	path := s.rdbPath()
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
-	s.store.Loading.Store(true)
-	defer s.store.Loading.Store(false)
-	return true, s.loadRDB(path)
+	_, err = s.loadRDB(path, dropExpired)
+	return true, err
 }
 
 func (s *Server) closeLog() error {
@@ -245,15 +254,11 @@ func (s *Server) closeLog() error {
 		return nil
 	}
 	s.closing.Store(l)
-	s.store.KS.LockAll()
-	s.store.SetLog(nil)
-	s.store.KS.UnlockAll()
+	s.switchLog(nil)
 	err := l.Close()
 	s.logEnd = l.Reserved()
 	s.closing.Store(nil)
-	if s.net != nil {
-		s.wakeInterested()
-	}
+	s.wakeInterested()
 	return err
 }
 
@@ -266,7 +271,7 @@ func (s *Server) Wait() { <-s.stop.done }
 // memoryAllows says whether a command that may use more memory may run; it evicts first what the policy allows.
 func (s *Server) memoryAllows(c *command.Ctx) bool {
 	limit := s.maxMemory.Load()
-	if limit == 0 {
+	if limit == 0 || s.Loading() {
 		return true
 	}
 	over := s.store.UsedMemory() - limit

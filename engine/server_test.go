@@ -41,6 +41,9 @@ func testServerWith(t *testing.T, ext Extension, dir string, options ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.WaitLoaded(); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		stopServer(t, s)
 		log.Close()

@@ -20,6 +20,7 @@ import (
 type shutdown struct {
 	mu      sync.Mutex
 	running bool
+	ending  chan struct{} // closed when the loops are about to be stopped
 	done    chan struct{} // closed when the server has ended
 }
 
@@ -45,8 +46,13 @@ func (s *Server) Shutdown(how config.ShutdownFlags) error {
 
 	s.log.Warningf("User requested shutdown...")
 	s.pause.forShutdown(true)
+	s.abandonLoading(true)
+	if s.loading.gaveUp.Load() {
+		how = how&^config.ShutdownSave | config.ShutdownNoSave | config.ShutdownForce // what is in memory is not the data
+	}
 	s.awaitLoops()
 	if err := s.lastSave(how); err != nil {
+		s.abandonLoading(false)
 		s.pause.forShutdown(false)
 		st.mu.Lock()
 		st.running = false
@@ -55,6 +61,7 @@ func (s *Server) Shutdown(how config.ShutdownFlags) error {
 	}
 	s.ext.Stopping()
 	s.dropSnapshot(kindAOF, kindRDB)
+	close(st.ending)
 	s.net.Shutdown(flushAtEnd)
 	if s.expiry.timer != nil {
 		s.expiry.timer.Stop()
@@ -134,18 +141,20 @@ func (s *Server) dropSnapshot(kinds ...snapshotKind) {
 	}
 }
 
-// awaitLoops returns when every event loop has come to the end of the turn it was in: a request that was let in before the pause
-// began has then been executed.
+// awaitLoops returns when every event loop has come to the end of the turn it was in, or been stopped: a request that was let in before the call
+// has then been executed. Not on an event loop's thread.
 func (s *Server) awaitLoops() {
-	s.mu.Lock()
-	loops := s.loops
-	s.mu.Unlock()
+	loops := s.loopStates()
 	passed := make(chan struct{}, len(loops))
 	for _, ls := range loops {
 		ls.l.Post(func(*netio.Loop) { passed <- struct{}{} })
 	}
 	for range loops {
-		<-passed
+		select {
+		case <-passed:
+		case <-s.stop.ending:
+			return
+		}
 	}
 }
 

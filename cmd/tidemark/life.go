@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tidemark/cmd/process"
+	"tidemark/engine"
 	"tidemark/engine/config"
 	"tidemark/engine/serverlog"
 )
@@ -19,6 +20,10 @@ import (
 type server interface {
 	// Wait returns when the server has ended, whoever ended it.
 	Wait()
+	// WaitLoaded returns when the data are loaded, with an error when they could not be or the server was ended before.
+	WaitLoaded() error
+	// Loading reports whether data are being loaded.
+	Loading() bool
 	// Shutdown ends the server; with an error it goes on serving.
 	Shutdown(config.ShutdownFlags) error
 }
@@ -56,11 +61,19 @@ func (p *life) live() int {
 	if err != nil {
 		return p.fatal(err)
 	}
-	started <- s
-	p.log.Noticef("Server initialized")
 	p.writePidFile(v, true)
 	p.watchConfig()
 	p.showTitle(v)
+	p.log.Noticef("Server initialized")
+	started <- s
+	switch err := s.WaitLoaded(); {
+	case errors.Is(err, engine.ErrStopped):
+		s.Wait()
+		p.leave()
+		return 0
+	case err != nil:
+		return p.fatal(err)
+	}
 	if v.Port != 0 {
 		p.log.Noticef("Ready to accept connections tcp")
 	}
@@ -149,15 +162,17 @@ func (p *life) obey(signals <-chan os.Signal, started <-chan server) {
 			p.log.Warningf("Signal received but errors trying to shut down the server, check the logs for more information: %v", err)
 		case sig := <-signals:
 			if s == nil {
-				// The data may take minutes to load, and nobody waits for that. But clients may have been served for a moment already, if the
-				// engine is just about to say so, and they deserve a clean end.
+				// The listeners are about to be opened. When that takes long something is wrong, and nobody waits for it.
 				select {
 				case s = <-started:
 				case <-time.After(aboutToStart):
-					p.log.Warningf("Received shutdown signal during loading, exiting now.")
-					p.exit(0)
-					return
 				}
+			}
+			if s == nil || s.Loading() {
+				// The data may take minutes to load, and nothing is lost when that ends in the middle.
+				p.log.Warningf("Received shutdown signal during loading, exiting now.")
+				p.exit(0)
+				return
 			}
 			if failed != nil {
 				if sig == syscall.SIGINT {

@@ -16,11 +16,14 @@ import (
 
 // stubborn is a server whose shutdown waits for its answer.
 type stubborn struct {
-	asked  chan config.ShutdownFlags
-	answer chan error
+	asked   chan config.ShutdownFlags
+	answer  chan error
+	loading bool
 }
 
-func (s *stubborn) Wait() {}
+func (s *stubborn) Wait()             {}
+func (s *stubborn) WaitLoaded() error { return nil }
+func (s *stubborn) Loading() bool     { return s.loading }
 
 func (s *stubborn) Shutdown(how config.ShutdownFlags) error {
 	s.asked <- how
@@ -44,7 +47,7 @@ func TestSignals(t *testing.T) {
 	}
 	p := &life{cfg: cfg, log: l, pidFile: pid, end: func(status int) { ended <- status }}
 	signals, started := make(chan os.Signal), make(chan server, 1)
-	s := &stubborn{make(chan config.ShutdownFlags), make(chan error)}
+	s := &stubborn{asked: make(chan config.ShutdownFlags), answer: make(chan error)}
 	started <- s
 	go p.obey(signals, started)
 
@@ -79,18 +82,24 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestSignalWhileLoading: nobody waits for the data, whether the listeners are open yet or not.
 func TestSignalWhileLoading(t *testing.T) {
-	var log bytes.Buffer
-	l, err := serverlog.New(serverlog.Options{Output: &log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan int, 1)
-	p := &life{cfg: config.New(t.TempDir()), log: l, end: func(status int) { ended <- status }}
-	signals := make(chan os.Signal, 1)
-	signals <- syscall.SIGTERM
-	go p.obey(signals, make(chan server))
-	if status := <-ended; status != 0 || !strings.Contains(log.String(), "during loading, exiting now.") {
-		t.Errorf("status %d\n%s", status, log.String())
+	for _, open := range []bool{false, true} {
+		var log bytes.Buffer
+		l, err := serverlog.New(serverlog.Options{Output: &log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan int, 1)
+		p := &life{cfg: config.New(t.TempDir()), log: l, end: func(status int) { ended <- status }}
+		signals, started := make(chan os.Signal, 1), make(chan server, 1)
+		if open {
+			started <- &stubborn{loading: true}
+		}
+		signals <- syscall.SIGTERM
+		go p.obey(signals, started)
+		if status := <-ended; status != 0 || !strings.Contains(log.String(), "during loading, exiting now.") {
+			t.Errorf("status %d\n%s", status, log.String())
+		}
 	}
 }

@@ -133,8 +133,8 @@ func table() []Directive {
 		{Name: "rdbcompression", kind: boolean{def: true, at: func(v *Values) *bool { return &v.RDBCompression }}},
 		{Name: "rdbchecksum", kind: boolean{def: true, at: func(v *Values) *bool { return &v.RDBChecksum }}, flags: Immutable},
 		{Name: "rdb-save-incremental-fsync", kind: boolean{def: true}, status: Accepted, note: "snapshots are written in bounded steps"},
-		{Name: "rdb-key-save-delay", kind: integer{min: -1 << 31, max: maxInt32}, flags: Hidden, status: Accepted, note: "it is for Redis's own tests"},
-		{Name: "key-load-delay", kind: integer{min: -1 << 31, max: maxInt32}, flags: Hidden, status: Accepted, note: "it is for Redis's own tests"},
+		{Name: "rdb-key-save-delay", kind: integer{min: -1 << 31, max: maxInt32, at: func(v *Values) *int64 { return &v.KeySaveDelay }}, flags: Hidden},
+		{Name: "key-load-delay", kind: integer{min: -1 << 31, max: maxInt32, at: func(v *Values) *int64 { return &v.KeyLoadDelay }}, flags: Hidden},
 		// Redis's default is no.
 		{Name: "appendonly", kind: boolean{def: true, at: func(v *Values) *bool { return &v.AppendOnly }}, flags: DenyLoading | Explicit},
 		{Name: "appendfilename", kind: text{def: "appendonly.aof", check: fileName("appendfilename", "filename"), at: func(v *Values) *string { return &v.AppendFilename }}, flags: Immutable},

@@ -87,6 +87,8 @@ type Values struct {
 	StopWritesOnSaveError bool
 	RDBCompression        bool
 	RDBChecksum           bool
+	KeyLoadDelay          int64 // key-load-delay: µs for each key of an RDB file; negative: 1 µs for every so many keys
+	KeySaveDelay          int64 // rdb-key-save-delay, the same for writing one
 	AppendOnly            bool
 	AppendFilename        string
 	AppendDirname         string
