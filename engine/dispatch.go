@@ -80,6 +80,13 @@ func (ls *loopState) do(ss *Session, args [][]byte, raw []byte) bool {
 		c.Wrote, ls.wrote = 0, true
 	} else {
 		ls.read = true
+		if c.Gate != 0 {
+			if refusal := s.refuseRead(); refusal != "" {
+				w.B = w.B[:pos]
+				w.Error(refusal)
+				c.Gate = 0
+			}
+		}
 	}
 	if len(w.B) > pos {
 		if w.B[pos] == '-' {

@@ -30,6 +30,7 @@ type loopState struct {
 	polled, waiting []*Session
 	syncWaiters     int
 
+	failing *netio.Timer // runs while the log fails, see failing.go
 	// interest is set while something on this loop waits for a watermark: a notification then wakes the loop.
 	interest atomic.Bool
 	// progress is set while the extension wants LoopProgress to be called.
@@ -140,6 +141,9 @@ func (s *Server) EndTurn(l *netio.Loop) netio.CommitMode {
 	}
 	if ls.gated || ls.wantRoom || ls.wantSync {
 		ls.interest.Store(true)
+		if ls.gated {
+			ls.watchHealth(log)
+		}
 	}
 	ls.wrote, ls.read, ls.gated, ls.wantRoom, ls.wantSync = false, false, false, false, false
 	return mode
@@ -227,6 +231,7 @@ func (s *Server) look(ls *loopState) {
 		ls.awaitClose()
 		return
 	}
+	ls.watchHealth(log)
 	goal := aof.GoalAppend
 	if log.Policy() == aof.Always || ls.syncWaiters > 0 {
 		goal = aof.GoalSync

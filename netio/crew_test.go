@@ -97,6 +97,75 @@ func TestGates(t *testing.T) {
 	}
 }
 
+// TestFailGated: replies that will never be let go are replaced by one error, wherever they stand in the output, and nothing that a client
+// may have is lost.
+func TestFailGated(t *testing.T) {
+	h := newBook()
+	h.custom = func(c *Conn, r *Request) bool {
+		if string(r.Args[0]) != "GATED" {
+			return false
+		}
+		c.Gate(len(c.W.B), 10)
+		c.W.Simple("GATED")
+		return true
+	}
+	s := serve(t, Config{}, h)
+	fail := func() (n int) {
+		done := make(chan int)
+		s.Loops()[0].Post(func(l *Loop) { done <- l.FailGated("MISCONF no") })
+		return <-done
+	}
+	big := func(n int) string { return strings.Repeat(request("BIG", "100000"), n) }
+	for name, x := range map[string]struct {
+		send   string
+		before int // replies of BIG that are not gated
+	}{
+		"alone":            {request("GATED"), 0},
+		"in the middle":    {request("PING") + request("GATED") + request("PING") + request("GATED"), 0},
+		"after a chunk":    {big(9) + request("GATED"), 9},
+		"before a chunk":   {request("GATED") + big(9), 0},
+		"between chunks":   {big(9) + request("GATED") + big(9), 9},
+		"behind the limit": {big(5) + strings.Repeat(request("GATED"), 3*maxGates), 5},
+	} {
+		other, c := dial(t, s), dial(t, s)
+		other.do(t, "PING")
+		c.send(t, x.send)
+		for range x.before {
+			if r := c.reply(t); len(r) != 100001 {
+				t.Fatalf("%s: %.20q", name, r)
+			}
+		}
+		if strings.HasPrefix(x.send, request("PING")) {
+			c.want(t, "+PONG")
+		}
+		c.nothing(t)
+		until(t, name+": the connection ends", func() bool { return fail() == 1 }) // at once, but for one that is being served
+		c.want(t, "-MISCONF no")
+		c.wantEnd(t)
+		if err := <-h.closed; err != ErrGateFailed {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := other.do(t, "PING"); got != "+PONG" {
+			t.Errorf("%s: %q", name, got)
+		}
+		other.Close()
+		<-h.closed
+	}
+	// A gate that has opened meanwhile is no longer one that fails.
+	c := dial(t, s)
+	c.send(t, request("GATED"))
+	c.nothing(t)
+	h.synced.Store(10)
+	if n := fail(); n != 0 {
+		t.Errorf("%d connections ended though the gate has opened", n)
+	}
+	s.Loops()[0].Wake()
+	c.want(t, "+GATED")
+	if got := c.do(t, "PING"); got != "+PONG" {
+		t.Error(got)
+	}
+}
+
 // TestTakeover: while a commit blocks, however many times over, other
 // connections are served by the standby, and gated replies come when it is done.
 func TestTakeover(t *testing.T) {
