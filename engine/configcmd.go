@@ -70,6 +70,12 @@ func (s *Server) watchConfig() {
 			s.setReplicaLimits(v)
 			return nil
 		})
+	s.cfg.OnChangeOf([]string{"replica-read-only", "replica-serve-stale-data", "replica-ignore-maxmemory"}, func(_, v *config.Values) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.settleGatesLocked(v)
+		return nil
+	})
 	s.cfg.OnChange("tcp-keepalive", func(_, v *config.Values) error {
 		s.net.SetKeepAlive(time.Duration(v.TCPKeepAliveSeconds) * time.Second)
 		return nil

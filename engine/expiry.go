@@ -89,8 +89,8 @@ func (s *Server) armExpiry(l *netio.Loop) {
 func (s *Server) expireDue(l *netio.Loop) {
 	e := &s.expiry
 	e.timer = nil
-	if s.store.HoldExpiry.Load() || s.Loading() {
-		return // the end of the pause, or of loading, arms the timer again
+	if s.store.HoldExpiry.Load() || s.Loading() || s.store.Following.Load() {
+		return // the end of the pause, of loading, or of being a replica arms the timer again
 	}
 	start := time.Now()
 	e.ctx.Now = start.UnixMilli()

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+
 	"tidemark/engine/command"
 	"tidemark/engine/config"
 	"tidemark/engine/serverlog"
@@ -28,6 +30,9 @@ type Extension interface {
 	Stats() ReplicationStats
 	// ResetStats is CONFIG RESETSTAT. Any goroutine.
 	ResetStats()
+	// AwaitReplicas returns when every replica has acknowledged all of the log, or ctx is done: the server is about to shut down, and
+	// writers are held. On the goroutine of Shutdown.
+	AwaitReplicas(ctx context.Context)
 	// Stopping is called when the server shuts down and everything is synced: links are to end. On the goroutine of Shutdown; it may block.
 	Stopping()
 }
@@ -50,6 +55,7 @@ func (*noExtension) Closed(*Session)                 {}
 func (e *noExtension) InfoReplication(t *InfoText)   { e.s.infoPrimary(t) }
 func (*noExtension) Stats() ReplicationStats         { return ReplicationStats{} }
 func (*noExtension) ResetStats()                     {}
+func (*noExtension) AwaitReplicas(context.Context)   {}
 func (*noExtension) Stopping()                       {}
 
 // Config is the server's configuration.

@@ -151,6 +151,11 @@ func (s *Server) infoServer(c *command.Ctx, t *InfoText) {
 	t.Int("hz", v.HZ)
 	t.Int("configured_hz", v.HZ)
 	t.Int("lru_clock", now.Unix()&0xffffff)
+	s.stop.mu.Lock()
+	if s.stop.waiting != nil {
+		t.Int("shutdown_in_milliseconds", max(s.stop.until.Sub(now).Milliseconds(), 0))
+	}
+	s.stop.mu.Unlock()
 	exe, err := os.Executable()
 	if err != nil {
 		exe = os.Args[0]

@@ -13,7 +13,7 @@ import (
 // pause ends. Nobody looks at the clock for it: one runtime timer ends the pause, and holds looks at the time it is
 // given when a request comes first.
 //
-// The shutdown pauses as well: while the last snapshot is written nothing may change.
+// The shutdown pauses as well: writes while replicas catch up, everything while the last snapshot is written. So does a failover, writes alone.
 type pause struct {
 	// active is looked at for every command; everything else only while it is set.
 	active atomic.Bool
@@ -25,10 +25,20 @@ type pause struct {
 	mu       sync.Mutex
 	all      bool  // every command, rather than writes alone
 	until    int64 // Unix ms
-	shutdown bool  // paused by the shutdown, whatever until says
+	shutdown hold  // what the shutdown holds, whatever until says
+	failover bool  // writes are held while a replica catches up to take over
 	held     map[*Session]struct{}
 	timer    *time.Timer
 }
+
+// hold is what is held.
+type hold uint8
+
+const (
+	holdNothing hold = iota
+	holdWrites
+	holdAll
+)
 
 // start begins a pause, or extends the present one: the later end and the stricter mode hold.
 func (p *pause) start(until int64, all bool) {
@@ -55,17 +65,25 @@ func (p *pause) stop() {
 	p.settleLocked()
 }
 
-// forShutdown holds every command until it is called with false.
-func (p *pause) forShutdown(on bool) {
+// forShutdown holds what it is told to, until it is told otherwise.
+func (p *pause) forShutdown(what hold) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.shutdown = on
-	if on {
-		p.setActiveLocked(true)
-		return
-	}
+	p.shutdown = what
 	p.settleLocked()
 }
+
+// forFailover holds writes until it is called with false.
+func (p *pause) forFailover(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failover = on
+	p.settleLocked()
+}
+
+// PauseWrites holds every client that is about to write, or lets them go: a failover waits for the replica that is to take over. Nothing expires and
+// nothing is evicted meanwhile. When it has returned, commands that were let in before may still be running. Any goroutine.
+func (s *Server) PauseWrites(on bool) { s.pause.forFailover(on) }
 
 func (p *pause) expired() {
 	p.mu.Lock()
@@ -88,16 +106,13 @@ func (p *pause) setActiveLocked(on bool) {
 	}
 }
 
-// settleLocked lets everybody go, unless the shutdown holds them.
+// settleLocked lets everybody go: whom the pause still concerns will be held again by the request that is served anew.
 func (p *pause) settleLocked() {
 	if p.until == 0 && p.timer != nil {
 		p.timer.Stop()
 		p.timer = nil
 	}
-	if p.shutdown {
-		return
-	}
-	p.setActiveLocked(p.until != 0)
+	p.setActiveLocked(p.until != 0 || p.shutdown != holdNothing || p.failover)
 	for ss := range p.held {
 		ss.conn.Post(func(c *netio.Conn) {
 			ss.conn.SetIdleExempt(ss.Blocked() || ss.replica)
@@ -110,14 +125,22 @@ func (p *pause) settleLocked() {
 // holds reports whether the request must wait, and remembers the session if so. now is in Unix ms. Called on the session's loop, which
 // then holds the connection.
 func (p *pause) holds(ss *Session, d *command.Descriptor, now int64) bool {
+	if ss.replica {
+		return false // its acknowledgements
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	flags := d.Flags
+	if d.Name == "exec" && ss.multi != nil {
+		flags |= ss.multi.flags()
+	}
+	writes := flags&(command.Write|command.MayReplicate) != 0
 	switch {
-	case p.shutdown:
+	case p.shutdown == holdAll:
+	case (p.shutdown == holdWrites || p.failover) && writes:
 	case p.until == 0 || now >= p.until:
 		return false
-	case p.all, d.Flags&(command.Write|command.MayReplicate) != 0:
-	case d.Name == "exec" && ss.multi != nil && ss.multi.flags()&(command.Write|command.MayReplicate) != 0:
+	case p.all, writes:
 	default:
 		return false
 	}
@@ -159,8 +182,12 @@ func (p *pause) state() (reason, actions string, ms int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.shutdown:
+	case p.shutdown == holdAll:
 		return "shutdown_in_progress", "all", 0
+	case p.shutdown == holdWrites:
+		return "shutdown_in_progress", "write", 0
+	case p.failover:
+		return "failover_in_progress", "write", 0
 	case p.until == 0:
 		return "none", "none", 0
 	}

@@ -47,6 +47,7 @@ type Server struct {
 	evict *evict.Evictor
 	ext   Extension
 
+	roles roles      // guarded by mu
 	mu    sync.Mutex // guards loops; a copy of the slice may be read without it
 	loops []*loopState
 
@@ -59,6 +60,7 @@ type Server struct {
 	loading loading
 
 	gates      atomic.Uint32 // what is refused just now, see role.go
+	hoard      atomic.Bool   // a replica that goes beyond maxmemory where its primary does (replica-ignore-maxmemory)
 	needAuth   atomic.Bool
 	protected  atomic.Bool
 	syncWanted atomic.Bool
@@ -271,7 +273,7 @@ func (s *Server) Wait() { <-s.stop.done }
 // memoryAllows says whether a command that may use more memory may run; it evicts first what the policy allows.
 func (s *Server) memoryAllows(c *command.Ctx) bool {
 	limit := s.maxMemory.Load()
-	if limit == 0 || s.Loading() {
+	if limit == 0 || s.Loading() || s.hoard.Load() {
 		return true
 	}
 	over := s.store.UsedMemory() - limit

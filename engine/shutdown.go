@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -13,20 +14,27 @@ import (
 	"tidemark/netio"
 )
 
-// shutdown is the end of the server. Its order is what makes it clean: first every client is held, so that nothing changes any more;
+// shutdown is the end of the server. Its order is what makes it clean: first writers are held and replicas given time to catch up
+// (shutdown-timeout), which SHUTDOWN ABORT can end; then every client is held, so that nothing changes any more;
 // then the dataset is saved where that is wanted (the only step that can refuse the shutdown, and let everybody go on); then the log
 // is synced, which opens the gates of replies still waiting; then the connections are flushed and closed, and the log closed,
 // which cuts its last segment to its true length.
 type shutdown struct {
 	mu      sync.Mutex
 	running bool
-	ending  chan struct{} // closed when the loops are about to be stopped
-	done    chan struct{} // closed when the server has ended
+	waiting context.CancelCauseFunc // ends the wait for replicas; nil: there is none
+	until   time.Time               // when that wait ends by itself
+	ending  chan struct{}           // closed when the loops are about to be stopped
+	done    chan struct{}           // closed when the server has ended
 }
 
 var (
 	errShutdownRuns  = errors.New("a shutdown is in progress already")
 	errShutdownFails = errors.New("Errors trying to SHUTDOWN. Check logs.")
+
+	// Why the wait for replicas ended before its time.
+	errShutdownAborted = errors.New("aborted")
+	errShutdownNow     = errors.New("now")
 )
 
 // flushAtEnd is how long clients may take to read their last replies.
@@ -38,6 +46,9 @@ func (s *Server) Shutdown(how config.ShutdownFlags) error {
 	st := &s.stop
 	st.mu.Lock()
 	if st.running {
+		if st.waiting != nil && how&config.ShutdownNow != 0 {
+			st.waiting(errShutdownNow)
+		}
 		st.mu.Unlock()
 		return errShutdownRuns
 	}
@@ -45,18 +56,19 @@ func (s *Server) Shutdown(how config.ShutdownFlags) error {
 	st.mu.Unlock()
 
 	s.log.Warningf("User requested shutdown...")
-	s.pause.forShutdown(true)
+	if how&config.ShutdownNow == 0 && !s.awaitReplicas() {
+		s.log.Warningf("The shutdown was aborted.")
+		s.goOn()
+		return errShutdownFails
+	}
+	s.pause.forShutdown(holdAll)
 	s.abandonLoading(true)
 	if s.loading.gaveUp.Load() {
 		how = how&^config.ShutdownSave | config.ShutdownNoSave | config.ShutdownForce // what is in memory is not the data
 	}
 	s.awaitLoops()
 	if err := s.lastSave(how); err != nil {
-		s.abandonLoading(false)
-		s.pause.forShutdown(false)
-		st.mu.Lock()
-		st.running = false
-		st.mu.Unlock()
+		s.goOn()
 		return err
 	}
 	s.ext.Stopping()
@@ -72,6 +84,49 @@ func (s *Server) Shutdown(how config.ShutdownFlags) error {
 	s.log.Warningf("Tidemark is now ready to exit, bye bye...")
 	close(st.done)
 	return nil
+}
+
+// goOn lets everybody work again after a shutdown that does not take place.
+func (s *Server) goOn() {
+	s.abandonLoading(false)
+	s.pause.forShutdown(holdNothing)
+	s.stop.mu.Lock()
+	s.stop.running = false
+	s.stop.mu.Unlock()
+}
+
+// awaitReplicas holds writers until the replicas have all there is, for as long as shutdown-timeout says. False: SHUTDOWN ABORT was said.
+func (s *Server) awaitReplicas() bool {
+	st := &s.stop
+	timeout := time.Duration(s.cfg.Load().ShutdownTimeout) * time.Second
+	if timeout <= 0 || s.Loading() {
+		return true
+	}
+	ctx, end := context.WithTimeout(context.Background(), timeout)
+	defer end()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	st.mu.Lock()
+	st.waiting, st.until = cancel, time.Now().Add(timeout)
+	st.mu.Unlock()
+	s.pause.forShutdown(holdWrites)
+	s.awaitLoops()
+	s.ext.AwaitReplicas(ctx)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.waiting = nil
+	return context.Cause(ctx) != errShutdownAborted
+}
+
+// abortShutdown ends the wait for replicas, and the shutdown with it. False: no shutdown waits.
+func (s *Server) abortShutdown() bool {
+	s.stop.mu.Lock()
+	defer s.stop.mu.Unlock()
+	if s.stop.waiting == nil {
+		return false
+	}
+	s.stop.waiting(errShutdownAborted)
+	return true
 }
 
 // lastSave brings to the disk what the shutdown's options and the configuration say. With FORCE it only complains.
@@ -175,8 +230,7 @@ func (s *Server) shutdownCommand() *command.Descriptor {
 	}
 }
 
-// shutdownRequest is SHUTDOWN. It answers only when there is an error: otherwise the connection closes. There is nothing ABORT could
-// stop: no shutdown waits for replicas.
+// shutdownRequest is SHUTDOWN. It answers only when there is an error: otherwise the connection closes.
 func (s *Server) shutdownRequest(c *command.Ctx) {
 	var how config.ShutdownFlags
 	abort := false
@@ -202,7 +256,11 @@ func (s *Server) shutdownRequest(c *command.Ctx) {
 		return
 	}
 	if abort {
-		c.W.Error("ERR No shutdown in progress.")
+		if s.abortShutdown() {
+			c.W.OK()
+		} else {
+			c.W.Error("ERR No shutdown in progress.")
+		}
 		return
 	}
 	ss := c.Client.(*Session)

@@ -135,9 +135,9 @@ func (c *Ctx) Logged() bool { return c.log != nil }
 
 // expire removes a key whose time has come, and logs that.
 func (c *Ctx) expire(k *Key, r keyspace.Ref) {
-	// A reader sees it expired all the same while expiry is held, or the log is stuck. For a writer it must go: the
+	// A reader sees it expired all the same while expiry is held, on a replica, or while the log is stuck. For a writer it must go: the
 	// command is about to put another entry in its place. Room was made sure of before it began.
-	if (c.Cmd == nil || c.Cmd.Flags&Write == 0) && (c.Store.HoldExpiry.Load() || c.logStuck(c.home)) {
+	if (c.Cmd == nil || c.Cmd.Flags&Write == 0) && (c.Store.HoldExpiry.Load() || c.Store.Following.Load() || c.logStuck(c.home)) {
 		return
 	}
 	was := c.cmdEffect
@@ -187,7 +187,7 @@ func (c *Ctx) SawShard(i int) {
 // SawAll is SawShard for all shards.
 func (c *Ctx) SawAll() {
 	if c.gating {
-		c.saw(c.log.Reserved())
+		c.saw(c.read.Reserved())
 	}
 }
 

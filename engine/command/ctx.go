@@ -36,7 +36,8 @@ type Ctx struct {
 	// committed. 0: none.
 	Wrote int64
 
-	log       *aof.Log
+	log       *aof.Log // where effects go; nil: they are not logged
+	read      *aof.Log // whose watermarks replies wait for
 	gating    bool
 	safe      int64 // what is synced, or appended: replies that show no more wait for nothing
 	locked    [maxShards / 64]uint64
@@ -273,13 +274,18 @@ func (c *Ctx) snapshotLog() {
 	if c.Replay {
 		return
 	}
-	if c.log = c.Store.log.Load(); c.log != nil {
-		c.gating = true
-		if c.Store.gating.Load() {
-			c.safe = c.log.Synced()
-		} else {
-			c.safe = c.log.Appended()
-		}
+	log := c.Store.log.Load()
+	if c.read = log; log == nil {
+		return
+	}
+	if !c.Store.Following.Load() {
+		c.log = log
+	}
+	c.gating = true
+	if c.Store.gating.Load() {
+		c.safe = log.Synced()
+	} else {
+		c.safe = log.Appended()
 	}
 }
 

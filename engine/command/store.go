@@ -26,6 +26,9 @@ type Store struct {
 	LazyExpire atomic.Bool
 	// MaxBulkBytes is proto-max-bulk-len: no command makes a string longer than that.
 	MaxBulkBytes atomic.Int64
+	// Following: this server is a replica. The log is its primary's stream, so what clients change here stays out of it; nothing is
+	// removed because its time has come, though it reads as absent. SetFollowing changes it.
+	Following atomic.Bool
 	// HoldExpiry: keys whose time has come are hidden, but stay (CLIENT PAUSE).
 	HoldExpiry atomic.Bool
 	// LatencyTracking: the distribution of execution times is kept (latency-tracking).
@@ -121,6 +124,9 @@ func (st *Store) Log() *aof.Log { return st.log.Load() }
 
 // SetLog switches logging on, or with nil off. All shards must be locked: a write sees one or the other.
 func (st *Store) SetLog(l *aof.Log) { st.log.Store(l) }
+
+// SetFollowing makes the log another server's stream, or this server's own again. All shards must be locked: a write is in the log or not.
+func (st *Store) SetFollowing(on bool) { st.Following.Store(on) }
 
 // SetGating says whether replies wait for Synced (appendfsync always), or only for Appended. Offsets of writes are kept
 // either way, so that it may be switched on at any time.

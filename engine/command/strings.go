@@ -48,9 +48,9 @@ func (c *Ctx) Replace(k *Key, r keyspace.Ref, val []byte, enc keyspace.Encoding,
 }
 
 // Past reports whether an expiry the command itself carries has gone by already. While effects are replayed none has: the
-// log says when the key went.
+// log says when the key went. On a replica none has, either: there only the primary's word removes a key.
 func (c *Ctx) Past(at int64) bool {
-	return at <= c.Now && !c.Replay && !c.Store.Loading.Load()
+	return at <= c.Now && !c.Replay && !c.Store.Loading.Load() && !c.Store.Following.Load()
 }
 
 // RemovePast removes a key because the command gave it an expiry that has gone by; the log gets a DEL (UNLINK with
