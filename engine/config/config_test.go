@@ -57,6 +57,7 @@ client-output-buffer-limit replica 1mb 2mb 3
 unixsocketperm 700
 appendfsync always
 slave-read-only no
+activedefrag yes
 rename-command CONFIG ""
 rename-command FLUSHALL "no all"
 requirepass "p w"
@@ -75,13 +76,13 @@ shutdown-on-sigterm save force
 	if v.OutputLimits[ClassReplica] != (OutputLimit{1 << 20, 2 << 20, 3}) || v.OutputLimits[ClassPubSub].HardBytes != 32<<20 {
 		t.Errorf("limits %v", v.OutputLimits)
 	}
-	if len(v.RenameCommands) != 2 || v.RenameCommands[0].To != "" || v.RenameCommands[1].To != "no all" || v.RenameCommands[1].Where.Line != 12 {
+	if len(v.RenameCommands) != 2 || v.RenameCommands[0].To != "" || v.RenameCommands[1].To != "no all" || v.RenameCommands[1].Where.Line != 13 {
 		t.Errorf("renamed %+v", v.RenameCommands)
 	}
 	if got := get(t, c, "replica-read-only") + get(t, c, "slave-read-only"); got != "nono" {
 		t.Errorf("aliases %q", got)
 	}
-	if got := c.Accepted(); !slices.Equal(got, []string{"replica-read-only"}) {
+	if got := c.Accepted(); !slices.Equal(got, []string{"activedefrag"}) {
 		t.Errorf("accepted %q", got)
 	}
 }
