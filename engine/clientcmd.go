@@ -426,7 +426,7 @@ func (s *Server) clientPause(c *command.Ctx) {
 		c.W.Error(command.WrongArity(c.Cmd))
 		return
 	}
-	ms, ok := timeoutArg(c, 2)
+	ms, ok := c.Timeout(2)
 	if !ok {
 		return
 	}

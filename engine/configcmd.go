@@ -60,6 +60,10 @@ func (s *Server) watchConfig() {
 		s.store.SetGating(v.AppendOnly && v.AppendFsync == aof.Always)
 		return nil
 	})
+	s.cfg.OnChangeOf([]string{"repl-backlog-size", "client-output-buffer-limit"}, func(_, v *config.Values) error {
+		s.tail.SetLimits(v.ReplBacklogBytes, v.OutputLimits[config.ClassReplica].HardBytes)
+		return nil
+	})
 	s.cfg.OnChange("appendfsync", func(_, v *config.Values) error {
 		s.setPolicy(v)
 		return nil

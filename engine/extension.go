@@ -22,6 +22,8 @@ type Extension interface {
 	// LoopProgress is called on a loop after its own commit and when it was woken, if Server.WantProgress said so. Output that it gives
 	// to the loop's connections leaves in the same turn.
 	LoopProgress(l *netio.Loop)
+	// TurnEnds is called on a loop before its commit, if AskTurn said so for this turn. It reports whether it has put something into the log.
+	TurnEnds(l *netio.Loop) bool
 	// Closed is called when a session ends whose Ext is set.
 	Closed(ss *Session)
 	// InfoReplication writes INFO's section of that name.
@@ -51,6 +53,7 @@ func (e *noExtension) Attach(s *Server)              { e.s = s }
 func (*noExtension) Commands() []*command.Descriptor { return nil }
 func (*noExtension) Loaded()                         {}
 func (*noExtension) LoopProgress(*netio.Loop)        {}
+func (*noExtension) TurnEnds(*netio.Loop) bool       { return false }
 func (*noExtension) Closed(*Session)                 {}
 func (e *noExtension) InfoReplication(t *InfoText)   { e.s.infoPrimary(t) }
 func (*noExtension) Stats() ReplicationStats         { return ReplicationStats{} }
@@ -72,6 +75,9 @@ func (s *Server) Net() *netio.Server { return s.net }
 
 // WantProgress has Extension.LoopProgress called for a loop, or no longer. On that loop's thread.
 func (s *Server) WantProgress(l *netio.Loop, on bool) { s.stateOf(l).progress.Store(on) }
+
+// AskTurn has Extension.TurnEnds called at the end of the present turn. On that loop's thread.
+func (s *Server) AskTurn(l *netio.Loop) { s.stateOf(l).askTurn = true }
 
 // WakeProgress wakes the loops that WantProgress was said for. Any goroutine; it does not block.
 func (s *Server) WakeProgress() {

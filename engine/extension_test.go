@@ -94,7 +94,8 @@ func (g *gates) Commands() []*command.Descriptor {
 	}
 }
 
-func (g *gates) LoopProgress(*netio.Loop) { g.progress.Add(1) }
+func (g *gates) TurnEnds(*netio.Loop) bool { return false }
+func (g *gates) LoopProgress(*netio.Loop)  { g.progress.Add(1) }
 func (g *gates) Closed(ss *Session) {
 	if ss.Ext == any(g) {
 		g.closed.Add(1)

@@ -70,7 +70,7 @@ func TestLoading(t *testing.T) {
 		dir := filled(t, 3000, aof)
 		s := startOnly(t, dir, "--appendonly", aof, "--key-load-delay", "2000", "--enable-debug-command", "yes")
 		c := dial(t, s)
-		c.want("GET last", "-"+errLoading, "SET last 3", "-"+errLoading, "PING", "-"+errLoading, "WAIT 0 0", "-"+errLoading,
+		c.want("GET last", "-"+errLoading, "SET last 3", "-"+errLoading, "PING", "-"+errLoading, "TTL k", "-"+errLoading,
 			"SELECT 1", "OK", "SELECT 0", "OK", "ECHO x", "x", "CONFIG SET maxmemory 100mb", "OK", "CONFIG SET appendfsync always", "OK",
 			"CONFIG SET appendonly yes", "-"+errLoading, "DEBUG RELOAD", "-"+errLoading, "DEBUG POPULATE 5", "-"+errLoading,
 			"MULTI", "OK", "GET last", "-"+errLoading, "EXEC", "-"+errExecAbort, "BGSAVE", "-"+errLoading)

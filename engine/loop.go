@@ -20,6 +20,7 @@ type loopState struct {
 	// What the turn did; EndTurn reads and clears it.
 	wrote, read, gated, wantRoom, wantSync bool
 	flushedAll                             bool // FLUSHALL was executed just now
+	askTurn                                bool // the extension wants to be asked
 
 	parked []*Session // held by a full ring
 	// expiryStuck: keys are due, but the log takes nothing. Of the first loop.
@@ -118,6 +119,12 @@ func (s *Server) EndTurn(l *netio.Loop) netio.CommitMode {
 	s.stats.turn(s, l.Now())
 	s.saves.turn(s)
 	s.rearmExpiry()
+	if ls.askTurn {
+		ls.askTurn = false
+		if s.ext.TurnEnds(l) {
+			ls.wrote = true
+		}
+	}
 	if ls.ctx.Wrote != 0 { // evicted for a command that was then refused
 		ls.ctx.Wrote, ls.wrote = 0, true
 	}

@@ -29,8 +29,8 @@ func (w *rdbWriter) write(p []byte) error {
 	return err
 }
 
-// begin writes the header. offset is the log offset at which the file's content is exact.
-func (w *rdbWriter) begin(s *Server, kind snapshotKind, offset int64) error {
+// begin writes the header. offset is the log offset at which the file's content is exact, db the database that the stream is in there.
+func (w *rdbWriter) begin(s *Server, kind snapshotKind, offset int64, db int) error {
 	base := "0"
 	if kind == kindAOF {
 		base = "1"
@@ -40,7 +40,7 @@ func (w *rdbWriter) begin(s *Server, kind snapshotKind, offset int64) error {
 		rdb.Aux{Key: "redis-bits", Value: "64"},
 		rdb.Aux{Key: "ctime", Value: strconv.FormatInt(time.Now().Unix(), 10)},
 		rdb.Aux{Key: "used-mem", Value: strconv.FormatInt(s.store.UsedMemory(), 10)},
-		rdb.Aux{Key: "repl-stream-db", Value: "0"},
+		rdb.Aux{Key: "repl-stream-db", Value: strconv.Itoa(db)},
 		rdb.Aux{Key: "repl-id", Value: s.replicationID()},
 		rdb.Aux{Key: "repl-offset", Value: strconv.FormatInt(offset, 10)},
 		rdb.Aux{Key: "aof-base", Value: base}))
@@ -68,7 +68,7 @@ func (s *Server) encoder() *rdb.Encoder {
 // writing and no shard is locked.
 func (s *Server) writeRDB(out io.Writer, kind snapshotKind, offset int64, loading bool) error {
 	w := &rdbWriter{out: out, checksum: s.cfg.Load().RDBChecksum}
-	if err := w.begin(s, kind, offset); err != nil {
+	if err := w.begin(s, kind, offset, s.StreamDB()); err != nil {
 		return err
 	}
 	ks, e := s.store.KS, s.encoder()
@@ -245,7 +245,7 @@ func (ld *rdbLoad) aux(key, value string) {
 		ld.s.log.Noticef("Loading RDB produced by version %s", value)
 	case key == "repl-id" && len(value) == 40:
 		ld.origin.id = value
-	case err != nil:
+	case err != nil || n < 0:
 	case key == "ctime":
 		ld.s.log.Noticef("RDB age %d seconds", max(time.Now().Unix()-n, 0))
 	case key == "used-mem":
@@ -253,7 +253,7 @@ func (ld *rdbLoad) aux(key, value string) {
 		ld.s.log.Noticef("RDB memory usage when created %.2f Mb", float64(n)/(1<<20))
 	case key == "repl-offset":
 		ld.origin.offset = n
-	case key == "repl-stream-db":
+	case key == "repl-stream-db" && n < int64(ld.s.store.KS.Databases()):
 		ld.origin.db = int(n)
 	}
 }

@@ -17,6 +17,7 @@ type replayer struct {
 	ctx    *command.Ctx
 	batch  []replayed
 	warmth uint64
+	baseDB int // database that the stream is in where the base is exact
 	errors int // commands that replied an error: the first is reported, the rest only counted
 }
 
@@ -39,7 +40,8 @@ func (s *Server) newReplayer() *replayer {
 
 // LoadBase loads an RDB file.
 func (r *replayer) LoadBase(path string) error {
-	_, err := r.s.loadRDB(path, false)
+	from, err := r.s.loadRDB(path, false)
+	r.baseDB = from.db
 	return err
 }
 
@@ -55,8 +57,13 @@ func (r *replayer) Apply(p []byte, off int64) (n int, err error) {
 		if used == 0 {
 			break
 		}
-		if e := r.runBatch(r.batch[:count]); e != nil {
-			return n, e
+		r.ctx.Exclusively(func() {
+			if e := r.runBatch(r.batch[:count]); e != nil {
+				err = e
+			}
+		})
+		if err != nil {
+			return n, err
 		}
 		n += used
 		r.s.loading.done.Add(int64(used))
@@ -102,37 +109,35 @@ func (r *replayer) parse(p []byte, at int, off int64) (n int, err error) {
 	return n, nil
 }
 
-// runBatch executes commands.
+// runBatch executes commands. All shards are locked.
 func (r *replayer) runBatch(batch []replayed) (err error) {
 	c := r.ctx
-	c.Exclusively(func() {
-		for i := range batch {
-			x := &batch[i]
-			x.key.Name = nil
-			if x.d, err = r.resolve(x); err != nil {
-				return
-			}
-			if name := x.d.SoleKey(x.args); name != nil {
-				x.key = c.Store.MakeKey(name)
-			}
+	for i := range batch {
+		x := &batch[i]
+		x.key.Name = nil
+		if x.d, err = r.resolve(x); err != nil {
+			return err
 		}
-		for i := range batch { // nothing else in this loop: the more of its loads the processor has in flight at once, the better
-			if x := &batch[i]; x.key.Name != nil {
-				r.warmth += x.key.Shard.Warm(c.DB, x.key.Hash)
-			}
+		if name := x.d.SoleKey(x.args); name != nil {
+			x.key = c.Store.MakeKey(name)
 		}
-		for i := range batch {
-			if x := &batch[i]; x.key.Name != nil {
-				r.warmth += uint64(x.key.Shard.Find(c.DB, x.key.Hash, x.key.Name))
-			}
+	}
+	for i := range batch { // nothing else in this loop: the more of its loads the processor has in flight at once, the better
+		if x := &batch[i]; x.key.Name != nil {
+			r.warmth += x.key.Shard.Warm(c.DB, x.key.Hash)
 		}
-		for i := range batch {
-			if err = r.run(&batch[i]); err != nil {
-				return
-			}
+	}
+	for i := range batch {
+		if x := &batch[i]; x.key.Name != nil {
+			r.warmth += uint64(x.key.Shard.Find(c.DB, x.key.Hash, x.key.Name))
 		}
-	})
-	return err
+	}
+	for i := range batch {
+		if err = r.run(&batch[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resolve finds the command and checks what a client's dispatch would.

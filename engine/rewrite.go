@@ -29,8 +29,8 @@ const (
 	snapshotQueue = 8
 )
 
-// errSnapshotRunning is what a second snapshot is refused with.
-var errSnapshotRunning = errors.New("a background save or AOF rewrite is in progress")
+// ErrSnapshotRunning is what a second snapshot is refused with: there is one at a time, of any kind.
+var ErrSnapshotRunning = errors.New("a background save or AOF rewrite is in progress")
 
 // errGivenUp ends a snapshot that is no longer wanted: the server shuts down, or appendonly is switched off.
 var errGivenUp = errors.New("given up")
@@ -48,6 +48,8 @@ type rewrite struct {
 	job       *snapshotJob // running; nil: none
 	scheduled bool         // a rewrite shall follow the running save
 	saveNext  bool         // a save shall follow the running rewrite
+	// afterwards are called when what runs has ended.
+	afterwards []func()
 
 	aofRuns, rdbRuns       int64
 	aofFailed, rdbFailed   bool
@@ -68,6 +70,7 @@ type snapshotJob struct {
 	started time.Time
 	dirty   int64
 	offset  int64        // of the log, at which the snapshot is exact
+	db      int          // that the stream is in there
 	keys    atomic.Int64 // encoded so far
 	ended   chan struct{}
 
@@ -89,15 +92,18 @@ type snapshotKind uint8
 const (
 	kindAOF snapshotKind = iota
 	kindRDB
+	kindStream // to replicas
 )
 
-func (k snapshotKind) String() string { return [...]string{"AOF rewrite", "DB save"}[k] }
+func (k snapshotKind) String() string {
+	return [...]string{"AOF rewrite", "DB save", "snapshot for replicas"}[k]
+}
 
 // startRewrite begins a background rewrite of the AOF (BGREWRITEAOF). With appendonly off it writes a whole new AOF, as Redis does, which
 // takes the disk's time; it must not be called on an event loop's thread then.
 func (s *Server) startRewrite() error {
 	log := s.store.Log()
-	if log == nil {
+	if log == nil || !log.OnDisk() {
 		return s.writeAOF()
 	}
 	return s.startSnapshot(kindAOF, func(x int64) (sink, error) { return log.BeginRewrite(x) })
@@ -107,11 +113,11 @@ func (s *Server) startRewrite() error {
 func (s *Server) writeAOF() error {
 	s.configuring.Lock() // nobody switches appendonly meanwhile
 	defer s.configuring.Unlock()
-	if s.store.Log() != nil {
+	if log := s.store.Log(); log != nil && log.OnDisk() {
 		return errors.New("appendonly has just been switched on, which writes an AOF")
 	}
 	if s.snapshotRunning() != kindNone {
-		return errSnapshotRunning
+		return ErrSnapshotRunning
 	}
 	l, _, err := s.openLog(s.cfg.Load(), true)
 	if err != nil {
@@ -154,7 +160,7 @@ func (s *Server) startSnapshot(kind snapshotKind, open func(offset int64) (sink,
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.job != nil {
-		return errSnapshotRunning
+		return ErrSnapshotRunning
 	}
 	ks := s.store.KS
 	j := &snapshotJob{s: s, kind: kind, started: time.Now(), dirty: s.store.Stats.Dirty.Load(), left: ks.NumShards(),
@@ -164,6 +170,7 @@ func (s *Server) startSnapshot(kind snapshotKind, open func(offset int64) (sink,
 	if log := s.store.Log(); log != nil {
 		j.offset = log.Mark()
 	}
+	j.db = s.StreamDB()
 	out, err := open(j.offset)
 	if err == nil {
 		e := s.encoder()
@@ -272,7 +279,7 @@ func (j *snapshotJob) pass() bool {
 // write is the writing goroutine.
 func (j *snapshotJob) write() {
 	w := &rdbWriter{out: j.out, checksum: j.s.cfg.Load().RDBChecksum}
-	err := w.begin(j.s, j.kind, j.offset)
+	err := w.begin(j.s, j.kind, j.offset, j.db)
 	if err != nil {
 		j.failed.Store(true)
 	}
@@ -335,18 +342,19 @@ func (j *snapshotJob) finish(err error) {
 	seconds := int64(time.Since(j.started).Seconds())
 	r.mu.Lock()
 	r.job = nil
-	if j.kind == kindAOF {
+	switch j.kind {
+	case kindAOF:
 		r.aofRuns++
 		r.aofFailed, r.aofSeconds = err != nil && !errors.Is(err, errGivenUp), seconds
-	} else {
+	case kindRDB:
 		r.rdbRuns++
 		r.rdbFailed, r.rdbSeconds = err != nil, seconds
 		if err == nil {
 			r.lastSave, r.dirtyAtSave = time.Now().Unix(), j.dirty
 		}
 	}
-	rewriteNext, saveNext := r.scheduled, r.saveNext
-	r.scheduled, r.saveNext = false, false
+	rewriteNext, saveNext, ended := r.scheduled, r.saveNext, r.afterwards
+	r.scheduled, r.saveNext, r.afterwards = false, false, nil
 	r.mu.Unlock()
 	if err != nil {
 		s.log.Warningf("Background %s failed: %v", j.kind, err)
@@ -365,6 +373,9 @@ func (j *snapshotJob) finish(err error) {
 		if err := s.startSave(s.rdbPath()); err != nil {
 			s.log.Warningf("A scheduled background save did not start: %v", err)
 		}
+	}
+	for _, f := range ended {
+		f()
 	}
 }
 
@@ -398,7 +409,7 @@ func (s *Server) considerRewrite(log *aof.Log) {
 		return
 	}
 	v := s.cfg.Load()
-	if v.RewritePercentage == 0 {
+	if v.RewritePercentage == 0 || !log.OnDisk() {
 		return
 	}
 	st := log.Stats()

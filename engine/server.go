@@ -66,11 +66,13 @@ type Server struct {
 	syncWanted atomic.Bool
 	maxMemory  atomic.Int64
 
-	logEnd  int64 // log offset where the last log was closed; of whoever switches logs
-	runID   string
-	replID  string
-	started time.Time
-	stop    shutdown
+	tail     *aof.Tail    // the log's newest bytes, while there is replication; outlives a switch of logs
+	followDB atomic.Int64 // the database that a primary's stream is in; see StreamDB
+	logEnd   int64        // log offset where the last log was closed; of whoever switches logs
+	runID    string
+	replID   string
+	started  time.Time
+	stop     shutdown
 
 	configuring sync.Mutex // held while a command changes the configuration
 
@@ -85,7 +87,7 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 		ext = &noExtension{}
 	}
 	v := cfg.Load()
-	s := &Server{cfg: cfg, log: log, ext: ext, runID: randomID(), replID: randomID(), started: time.Now()}
+	s := &Server{cfg: cfg, log: log, ext: ext, runID: randomID(), replID: randomID(), started: time.Now(), tail: aof.NewTail()}
 	s.clients.byID = map[int64]*Session{}
 	s.stop.done, s.stop.ending = make(chan struct{}), make(chan struct{})
 	s.loading.first = make(chan struct{})
@@ -93,7 +95,7 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	s.store = command.NewStore(ks)
 	ext.Attach(s)
 	s.table = command.NewTable(s.tableFamilies(strings.Commands(), bitmap.Commands(), generic.Commands(),
-		transactionCommands(), waitCommands(), s.connectionCommands(), s.clientCommands(), s.serverCommands(),
+		transactionCommands(), s.connectionCommands(), s.clientCommands(), s.serverCommands(),
 		s.commandCommands(), s.debugCommands())...)
 	for _, r := range v.RenameCommands {
 		if err := s.table.Rename(r.From, r.To); err != nil {
@@ -230,14 +232,23 @@ func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery,
 		Dir: filepath.Join(v.Dir, v.AppendDirname), Name: v.AppendFilename,
 		Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), SegmentBytes: v.SegmentBytes,
 		MappedBytes: int(v.MapThresholdBytes), Policy: v.AppendFsync, LoadTruncated: v.LoadTruncated,
-		Fresh: fresh, Logf: s.log.Logf, Notify: s.notify,
+		Fresh: fresh, Logf: s.log.Logf, Notify: s.notify, Tail: s.tail,
 	}
 	if fresh {
 		// Offsets go on where an earlier log of this process ended: sessions and the tables of recent writes remember them.
 		o.ID, o.StartOffset = s.replicationID(), s.logEnd
 		return aof.Open(o, nil)
 	}
-	return aof.Open(o, s.newReplayer())
+	r := s.newReplayer()
+	l, rec, err := aof.Open(o, r)
+	if err == nil {
+		db := r.ctx.DB
+		if rec.Payload == 0 {
+			db = r.baseDB
+		}
+		s.followDB.Store(int64(db))
+	}
+	return l, rec, err
 }
 
 // loadRDBFile loads the RDB file of the configuration if there is one.

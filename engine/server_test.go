@@ -261,66 +261,6 @@ func TestRewriteKeepsEverything(t *testing.T) {
 	}
 }
 
-func TestWaitAOF(t *testing.T) {
-	s := testServer(t, t.TempDir(), "--appendfsync", "everysec")
-	c := dial(t, s)
-	start := time.Now()
-	for i := range 20 {
-		c.want("SET k "+strconv.Itoa(i), "OK", "WAITAOF 1 0 0", "[1 0]")
-	}
-	if d := time.Since(start); d > 10*time.Second {
-		t.Errorf("20 rounds took %v: a waiter must make the log sync at once", d)
-	}
-	c.want("WAITAOF 1 1 20", "[1 0]", "WAIT 1 20", "0",
-		"MULTI", "OK", "SET k x", "QUEUED", "WAITAOF 0 1 0", "QUEUED", "EXEC", "[OK [1 0]]",
-		"WAITAOF 2 0 0", "-ERR value is out of range, value must between 0 and 1",
-		"WAITAOF 1 -1 0", "-ERR value is out of range, must be positive",
-		"WAITAOF 1 0 -1", "-ERR timeout is negative",
-		"CONFIG SET appendonly no", "OK",
-		"WAITAOF 1 0 0", "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
-	fresh := dial(t, s)
-	fresh.want("WAITAOF 0 0 0", "[0 0]")
-}
-
-// TestWaitReplyModes: CLIENT REPLY also applies to what a client that waited is told at last.
-func TestWaitReplyModes(t *testing.T) {
-	s := testServer(t, t.TempDir(), "--appendfsync", "no")
-	c := dial(t, s)
-	for _, wait := range []string{"WAITAOF 1 1 20", "WAIT 1 20"} {
-		for _, line := range []string{"CLIENT REPLY SKIP", wait, "ECHO one", "ECHO two"} {
-			c.send(line)
-		}
-		for _, want := range []string{"one", "two"} {
-			if got := c.reply(); got != want {
-				t.Fatalf("after a skipped %s: %s, want %s", wait, got, want)
-			}
-		}
-		for _, line := range []string{"CLIENT REPLY OFF", wait, "ECHO unheard", "CLIENT REPLY ON"} {
-			c.send(line)
-		}
-		if got := c.reply(); got != "OK" {
-			t.Fatalf("%s with replies off: %s, want only the OK of CLIENT REPLY ON", wait, got)
-		}
-		c.want("ECHO three", "three")
-	}
-}
-
-// TestWaitAOFSwitchedOff: who waits for the log is told when it is switched off, even if the own write had been synced.
-func TestWaitAOFSwitchedOff(t *testing.T) {
-	s := testServer(t, t.TempDir(), "--appendfsync", "no")
-	c, admin := dial(t, s), dial(t, s)
-	c.want("SET k v", "OK", "WAITAOF 1 0 0", "[1 0]")
-	c.send("WAITAOF 1 1 0")
-	eventually(t, "the client waits", func() bool {
-		return strings.Contains(admin.do("INFO clients"), "blocked_clients:1")
-	})
-	admin.want("CONFIG SET appendonly no", "OK")
-	if got := c.reply(); got != "-"+errNoLocal {
-		t.Errorf("WAITAOF replied %s", got)
-	}
-	c.want("PING", "PONG")
-}
-
 func TestSwitchAppendOnly(t *testing.T) {
 	dir := t.TempDir()
 	s := testServer(t, dir, "--appendonly", "no")

@@ -33,7 +33,7 @@ func (s *Server) serverCommands() []*command.Descriptor {
 		},
 		{
 			Name: "role", Arity: 1, Flags: command.NoScript | command.Loading | command.Stale | command.Fast,
-			Categories: command.CatDangerous | command.CatAdmin, Handler: s.role, Group: "server", Since: "2.8.12", Complexity: "O(1)",
+			Categories: command.CatDangerous | command.CatAdmin, Handler: s.roleAlone, Group: "server", Since: "2.8.12", Complexity: "O(1)",
 			Summary: "Returns the server's part in replication.",
 		},
 		{
@@ -58,7 +58,7 @@ func (s *Server) serverCommands() []*command.Descriptor {
 	}
 }
 
-func (s *Server) role(c *command.Ctx) {
+func (s *Server) roleAlone(c *command.Ctx) {
 	off := int64(0)
 	if log := s.store.Log(); log != nil {
 		off = log.Reserved()
@@ -139,7 +139,7 @@ func (s *Server) bgsave(c *command.Ctx) {
 	switch err := s.startSave(s.rdbPath()); {
 	case err == nil:
 		c.W.Simple("Background saving started")
-	case !errors.Is(err, errSnapshotRunning):
+	case !errors.Is(err, ErrSnapshotRunning):
 		s.log.Warningf("BGSAVE failed: %v", err)
 		c.W.Error("ERR " + err.Error())
 	case s.snapshotRunning() == kindRDB:
@@ -180,9 +180,9 @@ func (s *Server) bgrewriteaof(c *command.Ctx) {
 	switch err := s.startRewrite(); {
 	case err == nil:
 		c.W.Simple("Background append only file rewriting started")
-	case errors.Is(err, errSnapshotRunning) && s.scheduleRewrite():
+	case errors.Is(err, ErrSnapshotRunning) && s.scheduleRewrite():
 		c.W.Simple("Background append only file rewriting scheduled")
-	case errors.Is(err, errSnapshotRunning):
+	case errors.Is(err, ErrSnapshotRunning):
 		c.W.Error("ERR Background append only file rewriting already in progress")
 	default:
 		s.log.Warningf("BGREWRITEAOF failed: %v", err)

@@ -72,7 +72,7 @@ func (s *Server) Shutdown(how config.ShutdownFlags) error {
 		return err
 	}
 	s.ext.Stopping()
-	s.dropSnapshot(kindAOF, kindRDB)
+	s.dropSnapshot(kindAOF, kindRDB, kindStream)
 	close(st.ending)
 	s.net.Shutdown(flushAtEnd)
 	if s.expiry.timer != nil {

@@ -85,6 +85,10 @@ type Conn struct {
 	limits   *OutputLimits
 	held     int64 // what this connection has in Loop.held
 
+	// direct sending; see send.go
+	sendWaits  bool // Send took less than it was given
+	onWritable func(c *Conn)
+
 	created    int64 // Unix µs
 	active     int64
 	in64       int64

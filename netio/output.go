@@ -257,6 +257,11 @@ func (l *Loop) writable(c *Conn) {
 	if !c.wantOut && c.stop&stopDead == 0 {
 		if err := l.poll.wantWrite(c.fd, c.tag, false); err != nil {
 			l.close(c, err)
+			return
+		}
+		if c.sendWaits && c.onWritable != nil {
+			c.sendWaits = false
+			c.onWritable(c)
 		}
 	}
 }

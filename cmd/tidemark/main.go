@@ -18,6 +18,7 @@ import (
 	"tidemark/engine"
 	"tidemark/engine/config"
 	"tidemark/engine/serverlog"
+	"tidemark/shipper"
 )
 
 func main() {
@@ -161,5 +162,5 @@ func showLogo(log *serverlog.Logger, v *config.Values) {
 
 // startEngine is the one place where the process meets the server.
 func startEngine(cfg *config.Config, log *serverlog.Logger) (server, error) {
-	return engine.Start(cfg, log, nil)
+	return engine.Start(cfg, log, shipper.New())
 }

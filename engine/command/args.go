@@ -3,6 +3,7 @@ package command
 import (
 	"math"
 	"strconv"
+	"time"
 	"unsafe"
 )
 
@@ -108,4 +109,20 @@ func appendCommand(b []byte, args [][]byte) []byte {
 		b = append(b, '\r', '\n')
 	}
 	return b
+}
+
+// Timeout parses argument i as a timeout in ms, 0 meaning none; ok is false when it is none, and the error has been replied.
+func (c *Ctx) Timeout(i int) (ms int64, ok bool) {
+	ms, ok = ParseInt(c.Args[i])
+	switch {
+	case !ok:
+		c.W.Error("ERR timeout is not an integer or out of range")
+	case ms < 0:
+		c.W.Error("ERR timeout is negative")
+		ok = false
+	case ms > 1<<62/int64(time.Millisecond):
+		c.W.Error("ERR timeout is out of range")
+		ok = false
+	}
+	return ms, ok
 }

@@ -178,6 +178,22 @@ func (c *Ctx) Exclusively(run func()) {
 	c.lockedBlock(true, false, nil, run)
 }
 
+// Follow locks every shard and calls run, which executes a stretch of a primary's stream as Exclusively does, on a Ctx with Replay set, and
+// gives its bytes and the database that the stream is in before them. They go into log as they are, and the changed keys are stamped with
+// their end. p empty: nothing was executed.
+func (c *Ctx) Follow(log *aof.Log, run func() (p []byte, db int)) {
+	c.begin()
+	c.lockAll()
+	defer c.unlock()
+	c.block = true
+	p, db := run()
+	c.block = false
+	c.settle()
+	if len(p) > 0 {
+		c.stamp(log.Follow(p, db))
+	}
+}
+
 func (c *Ctx) addLock(key []byte) {
 	si := c.Store.KS.ShardIndex(c.Store.KS.Hash(key))
 	c.locked[si>>6] |= 1 << (si & 63)
@@ -322,12 +338,7 @@ func (c *Ctx) call() {
 
 // finish appends the effects while the locks are still held, and stamps the changed keys with their offset.
 func (c *Ctx) finish() {
-	c.counts.dirty += c.total
-	for i := range c.changed {
-		if at := c.Store.KS.Shard(c.changed[i].shard).NextExpiry(); at != keyspace.NoExpire {
-			c.Store.LowerNextExpiry(at)
-		}
-	}
+	c.settle()
 	if c.log == nil {
 		return
 	}
@@ -345,6 +356,21 @@ func (c *Ctx) finish() {
 	if c.gating {
 		c.Gate = end
 	}
+	c.stamp(end)
+}
+
+// settle accounts for what was changed.
+func (c *Ctx) settle() {
+	c.counts.dirty += c.total
+	for i := range c.changed {
+		if at := c.Store.KS.Shard(c.changed[i].shard).NextExpiry(); at != keyspace.NoExpire {
+			c.Store.LowerNextExpiry(at)
+		}
+	}
+}
+
+// stamp notes the log offset of the changed keys' last write.
+func (c *Ctx) stamp(end int64) {
 	for _, ch := range c.changed {
 		r := &c.Store.rules[ch.shard]
 		r.recent[slotOf(ch.hash)] = end

@@ -158,7 +158,7 @@ func TestBadLines(t *testing.T) {
 		`port "1`:              "Unbalanced quotes in configuration line", "save 1": "Invalid save parameters", "include": "Bad directive",
 		"dir /does/not/exist": "No such file or directory", "appendfilename a/b": "appendfilename can't be a path, just a filename",
 		"cluster-enabled yes": "cluster-enabled is not supported: there is no cluster mode", "user default on": "user is not supported",
-		"loadmodule x.so": "loadmodule is not supported", "replicaof 127.0.0.1 6379": "replicaof is not supported",
+		"loadmodule x.so": "loadmodule is not supported", "replicaof 127.0.0.1 66666": "Invalid master port",
 		"proc-title-template {x}": "template format is invalid", "ring-size 100000": "power of two", "unixsocketperm 999": "octal",
 	} {
 		_, err := read(t, "hz 10\n"+text)

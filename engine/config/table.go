@@ -8,7 +8,6 @@ import (
 // The notes of directives that share one.
 const (
 	noCluster  = "there is no cluster mode"
-	noReplica  = "there is no replication yet"
 	noTLS      = "there is no TLS yet"
 	noFork     = "no process is forked"
 	noJemalloc = "memory is not managed by jemalloc"
@@ -32,7 +31,7 @@ func table() []Directive {
 	return []Directive{
 		// Network.
 		{Name: "bind", kind: addresses{}, flags: Multi},
-		{Name: "bind-source-addr", kind: text{at: func(v *Values) *string { return &v.BindSourceAddr }}, status: Accepted, note: noReplica},
+		{Name: "bind-source-addr", kind: text{at: func(v *Values) *string { return &v.BindSourceAddr }}},
 		{Name: "port", kind: integer{def: 6379, max: 65535, at: func(v *Values) *int64 { return &v.Port }}},
 		{Name: "tcp-backlog", kind: integer{def: 511, max: maxInt32, at: func(v *Values) *int64 { return &v.TCPBacklog }}, flags: Immutable},
 		{Name: "tcp-keepalive", kind: integer{def: 300, max: maxInt32, at: func(v *Values) *int64 { return &v.TCPKeepAliveSeconds }}},
@@ -179,29 +178,29 @@ func table() []Directive {
 		{Name: "lua-replicate-commands", kind: statement{n: 1}, flags: FileOnly, status: Accepted, note: obsolete},
 
 		// Replication.
-		{Name: "replicaof", Alias: "slaveof", kind: primary{}, flags: Immutable | Multi, status: Refused, note: noReplica},
-		{Name: "masterauth", kind: text{at: func(v *Values) *string { return &v.MasterAuth }}, flags: Sensitive, status: Accepted, note: noReplica},
-		{Name: "masteruser", kind: text{at: func(v *Values) *string { return &v.MasterUser }}, flags: Sensitive, status: Accepted, note: noReplica},
+		{Name: "replicaof", Alias: "slaveof", kind: primary{}, flags: Immutable | Multi},
+		{Name: "masterauth", kind: text{at: func(v *Values) *string { return &v.MasterAuth }}, flags: Sensitive},
+		{Name: "masteruser", kind: text{at: func(v *Values) *string { return &v.MasterUser }}, flags: Sensitive},
 		{Name: "replica-serve-stale-data", Alias: "slave-serve-stale-data", kind: boolean{def: true, at: func(v *Values) *bool { return &v.ReplicaServeStale }}},
 		{Name: "replica-read-only", Alias: "slave-read-only", kind: boolean{def: true, at: func(v *Values) *bool { return &v.ReplicaReadOnly }}},
 		{Name: "replica-lazy-flush", Alias: "slave-lazy-flush", kind: boolean{}, status: Accepted, note: alwaysLazy},
 		{Name: "replica-ignore-maxmemory", Alias: "slave-ignore-maxmemory", kind: boolean{def: true, at: func(v *Values) *bool { return &v.ReplicaIgnoreMaxMemory }}},
 		{Name: "replica-ignore-disk-write-errors", kind: boolean{}, status: Accepted, note: "a replica whose disk fails goes on following from memory and says so in INFO and its log; nothing acknowledged as synced is taken back"},
-		{Name: "replica-priority", Alias: "slave-priority", kind: integer{def: 100, max: maxInt32, at: func(v *Values) *int64 { return &v.ReplicaPriority }}, status: Accepted, note: noReplica},
-		{Name: "replica-announced", kind: boolean{def: true, at: func(v *Values) *bool { return &v.ReplicaAnnounced }}, status: Accepted, note: noReplica},
-		{Name: "replica-announce-ip", Alias: "slave-announce-ip", kind: text{at: func(v *Values) *string { return &v.ReplicaAnnounceIP }}, status: Accepted, note: noReplica},
-		{Name: "replica-announce-port", Alias: "slave-announce-port", kind: integer{max: 65535, at: func(v *Values) *int64 { return &v.ReplicaAnnouncePort }}, status: Accepted, note: noReplica},
-		{Name: "min-replicas-to-write", Alias: "min-slaves-to-write", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.MinReplicas }}, status: Refused, note: noReplica},
-		{Name: "min-replicas-max-lag", Alias: "min-slaves-max-lag", kind: integer{def: 10, max: maxInt32, at: func(v *Values) *int64 { return &v.MinReplicasMaxLagSeconds }}, status: Accepted, note: noReplica},
+		{Name: "replica-priority", Alias: "slave-priority", kind: integer{def: 100, max: maxInt32, at: func(v *Values) *int64 { return &v.ReplicaPriority }}},
+		{Name: "replica-announced", kind: boolean{def: true, at: func(v *Values) *bool { return &v.ReplicaAnnounced }}},
+		{Name: "replica-announce-ip", Alias: "slave-announce-ip", kind: text{at: func(v *Values) *string { return &v.ReplicaAnnounceIP }}},
+		{Name: "replica-announce-port", Alias: "slave-announce-port", kind: integer{max: 65535, at: func(v *Values) *int64 { return &v.ReplicaAnnouncePort }}},
+		{Name: "min-replicas-to-write", Alias: "min-slaves-to-write", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.MinReplicas }}},
+		{Name: "min-replicas-max-lag", Alias: "min-slaves-max-lag", kind: integer{def: 10, max: maxInt32, at: func(v *Values) *int64 { return &v.MinReplicasMaxLagSeconds }}},
 		{Name: "repl-diskless-sync", kind: boolean{def: true}, status: Accepted, note: "a snapshot goes straight to the replicas, never through a file"},
-		{Name: "repl-diskless-sync-delay", kind: integer{def: 5, max: maxInt32, at: func(v *Values) *int64 { return &v.DisklessDelaySeconds }}, status: Accepted, note: noReplica},
-		{Name: "repl-diskless-sync-max-replicas", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.DisklessMaxReplicas }}, status: Accepted, note: noReplica},
-		{Name: "repl-diskless-load", kind: enum[DisklessLoad]{names: []string{"disabled", "on-empty-db", "swapdb"}, at: func(v *Values) *DisklessLoad { return &v.DisklessLoad }}, status: Accepted, note: noReplica},
-		{Name: "repl-ping-replica-period", Alias: "repl-ping-slave-period", kind: integer{def: 10, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.ReplPingSeconds }}, status: Accepted, note: noReplica},
-		{Name: "repl-timeout", kind: integer{def: 60, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.ReplTimeoutSeconds }}, status: Accepted, note: noReplica},
-		{Name: "repl-disable-tcp-nodelay", kind: boolean{at: func(v *Values) *bool { return &v.ReplDisableNoDelay }}, status: Accepted, note: noReplica},
-		{Name: "repl-backlog-size", kind: memory{def: 1 << 20, min: 1, clamp: clampBacklog, at: func(v *Values) *int64 { return &v.ReplBacklogBytes }}, status: Accepted, note: noReplica},
-		{Name: "repl-backlog-ttl", kind: integer{def: 3600, max: maxInt64, at: func(v *Values) *int64 { return &v.BacklogTTLSeconds }}, status: Accepted, note: noReplica},
+		{Name: "repl-diskless-sync-delay", kind: integer{def: 5, max: maxInt32, at: func(v *Values) *int64 { return &v.DisklessDelaySeconds }}},
+		{Name: "repl-diskless-sync-max-replicas", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.DisklessMaxReplicas }}},
+		{Name: "repl-diskless-load", kind: enum[DisklessLoad]{names: []string{"disabled", "on-empty-db", "swapdb"}, at: func(v *Values) *DisklessLoad { return &v.DisklessLoad }}},
+		{Name: "repl-ping-replica-period", Alias: "repl-ping-slave-period", kind: integer{def: 10, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.ReplPingSeconds }}},
+		{Name: "repl-timeout", kind: integer{def: 60, min: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.ReplTimeoutSeconds }}},
+		{Name: "repl-disable-tcp-nodelay", kind: boolean{at: func(v *Values) *bool { return &v.ReplDisableNoDelay }}},
+		{Name: "repl-backlog-size", kind: memory{def: 1 << 20, min: 1, clamp: clampBacklog, at: func(v *Values) *int64 { return &v.ReplBacklogBytes }}},
+		{Name: "repl-backlog-ttl", kind: integer{def: 3600, max: maxInt64, at: func(v *Values) *int64 { return &v.BacklogTTLSeconds }}},
 		{Name: "rdb-del-sync-files", kind: boolean{}, status: Accepted, note: "the snapshot that a replica receives becomes the base of its AOF, or its RDB file; no other copy stays"},
 		{Name: "propagation-error-behavior", kind: enum[uint8]{names: []string{"ignore", "panic", "panic-on-replicas"}}, status: Accepted, note: "an effect that cannot be executed is reported in the log and counted"},
 

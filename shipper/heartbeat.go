@@ -1,0 +1,101 @@
+package shipper
+
+import (
+	"time"
+
+	"tidemark/netio"
+)
+
+// The heartbeat runs once a second while there is somebody to be heard of: replicas, or a primary. Without either no clock runs.
+
+const beatEvery = time.Second
+
+// beatLocked sets the heartbeat going. mu must be held.
+func (sh *Shipper) beatLocked() {
+	if sh.beat == nil && !sh.stopped {
+		sh.beat = time.AfterFunc(beatEvery, sh.heartbeat)
+	}
+}
+
+func (sh *Shipper) heartbeat() {
+	now := time.Now()
+	v := sh.config()
+	sh.mu.Lock()
+	replicas, primary := sh.replicas, sh.link == nil
+	alone := !sh.lonely.IsZero() && v.BacklogTTLSeconds > 0 && now.Sub(sh.lonely) > time.Duration(v.BacklogTTLSeconds)*time.Second
+	if len(replicas) == 0 && (sh.lonely.IsZero() || alone) {
+		sh.beat = nil
+		sh.lonely = time.Time{}
+	} else if !sh.stopped {
+		sh.beat = time.AfterFunc(beatEvery, sh.heartbeat)
+	}
+	sh.mu.Unlock()
+	if alone && primary && len(replicas) == 0 {
+		sh.log.Noticef("Replication backlog freed after %d seconds without connected replicas.", v.BacklogTTLSeconds)
+		sh.srv.DropStream()
+		return
+	}
+	if primary && now.Sub(sh.pinged) >= time.Duration(v.ReplPingSeconds)*time.Second {
+		for _, r := range replicas {
+			if r.online() {
+				sh.pinged = now
+				sh.say(pingBytes)
+				break
+			}
+		}
+	}
+	for _, r := range replicas {
+		r.conn.Post(func(*netio.Conn) { r.beat(now) })
+	}
+	sh.countGood()
+}
+
+var (
+	pingBytes   = []byte("*1\r\n$4\r\nPING\r\n")
+	getAckBytes = []byte("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n")
+)
+
+// say puts a command for replicas into the stream.
+func (sh *Shipper) say(p []byte) {
+	sh.srv.Net().Loops()[0].Post(func(l *netio.Loop) {
+		if _, ok := sh.srv.AppendToStream(p); ok {
+			sh.srv.CommitSoon(l, false)
+		}
+	})
+}
+
+// beat keeps a waiting replica alive, and ends the link to one that has fallen silent. Its loop.
+func (r *replica) beat(now time.Time) {
+	switch r.state.Load() {
+	case stateWaiting:
+		r.mu.Lock() // against the goroutine that is about to send the snapshot
+		if r.state.Load() == stateWaiting {
+			_, _ = r.conn.Send([]byte("\n")) // an error closes the connection
+		}
+		r.mu.Unlock()
+	case stateLoading, stateOnline, stateBehind:
+		heard := max(r.ackAt.Load(), r.conn.Stats().LastActive*1e9)
+		if now.Sub(time.Unix(0, heard)) > r.sh.timeout() {
+			r.sh.log.Warningf("Disconnecting timedout replica: %s", r.name())
+			r.conn.Kill()
+		}
+	}
+}
+
+// countGood tells the engine whether there are as many replicas in touch as min-replicas-to-write asks for.
+func (sh *Shipper) countGood() {
+	v := sh.config()
+	sh.srv.SetEnoughReplicas(v.MinReplicas == 0 || v.MinReplicasMaxLagSeconds == 0 || int64(sh.good()) >= v.MinReplicas)
+}
+
+// good is the number of replicas that have been heard of within min-replicas-max-lag.
+func (sh *Shipper) good() int {
+	now, limit := time.Now(), time.Duration(sh.config().MinReplicasMaxLagSeconds)*time.Second
+	n := 0
+	for _, r := range *sh.all.Load() {
+		if r.state.Load() == stateOnline && r.lag(now) <= limit {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,311 @@
+package shipper
+
+import (
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tidemark/aof"
+	"tidemark/engine"
+	"tidemark/netio"
+)
+
+// replica is a client of ours that said it is one, from its first REPLCONF or PSYNC on.
+type replica struct {
+	sh   *Shipper
+	ss   *engine.Session
+	conn *netio.Conn
+	loop *netio.Loop // a replica's connection stays where it is
+
+	// What it said of itself. Its loop writes them before PSYNC; read by others afterwards.
+	port    int
+	ip      string
+	eof     bool // takes a snapshot of unknown length
+	psync2  bool
+	swift   bool   // acknowledges at once: a tidemark, which need not be asked
+	version string // as it calls itself; empty: it does not
+
+	state atomic.Int32
+
+	received atomic.Int64 // what it has applied, by its own word
+	synced   atomic.Int64 // what it has on its disk; 0: it has not said
+	ackAt    atomic.Int64 // Unix ns of its latest word
+	probeOff atomic.Int64 // the lag in time is measured with this offset
+	probeAt  atomic.Int64 // since when it was there to be sent, Unix ns; 0: no measurement runs
+	lagNanos atomic.Int64 // the latest measurement
+	sentOff  atomic.Int64 // log offset up to which bytes were handed to the socket
+
+	// The loop's while online, the goroutine's in bulk.
+	off    int64 // log offset of the next byte to read from the log
+	buf    []byte
+	pos    int // buf[pos:end] is read and not sent
+	end    int
+	cursor *aof.Cursor // holds what the Tail has from off on; nil: none. Set under mu
+	pin    *aof.Pin    // holds what the segments have from off on; nil: none. Set under mu
+
+	closed atomic.Bool // the connection has gone; set under mu
+
+	mu   sync.Mutex
+	bulk int // guarded by mu: the bulk goroutine's duplicate of the socket, -1: none
+}
+
+// The states of a replica.
+const (
+	stateHandshake int32 = iota // it has not said PSYNC yet
+	stateWaiting                // for a snapshot to begin
+	stateSnapshot               // it is being sent one
+	stateLoading                // it has it, and has not acknowledged it
+	stateBehind                 // a goroutine sends it what only the segments hold
+	stateOnline                 // its loop feeds it from the Tail
+)
+
+func stateName(s int32) string {
+	switch s {
+	case stateWaiting:
+		return "wait_bgsave"
+	case stateSnapshot, stateLoading:
+		return "send_bulk"
+	}
+	return "online"
+}
+
+const (
+	// feedBytes is how much of the log one write takes.
+	feedBytes = 128 << 10
+	// feedTurn bounds what a replica is sent in one turn of its loop.
+	feedTurn = 1 << 20
+)
+
+// addr is how the replica is reached: what it announced, or where it comes from.
+func (r *replica) addr() (ip string, port int) {
+	if r.ip != "" {
+		return r.ip, r.port
+	}
+	host, _, err := net.SplitHostPort(r.conn.RemoteAddr())
+	if err != nil {
+		host = r.conn.RemoteAddr()
+	}
+	return host, r.port
+}
+
+func (r *replica) name() string {
+	ip, port := r.addr()
+	return net.JoinHostPort(ip, strconv.Itoa(port))
+}
+
+// online reports whether the replica counts as one that is fed.
+func (r *replica) online() bool { return r.state.Load() >= stateBehind }
+
+// lag is how long ago the replica was last heard of.
+func (r *replica) lag(now time.Time) time.Duration {
+	return now.Sub(time.Unix(0, r.ackAt.Load()))
+}
+
+// behind is for how long now something has been waiting for the replica's acknowledgement, or was when it last came.
+func (r *replica) behind(now int64) time.Duration {
+	if at := r.probeAt.Load(); at != 0 {
+		return time.Duration(max(now-at, r.lagNanos.Load()))
+	}
+	return time.Duration(r.lagNanos.Load())
+}
+
+// acked takes REPLCONF ACK (and FACK, -1: not said). Its loop.
+func (r *replica) acked(off, synced int64, now int64) (moved bool) {
+	r.ackAt.Store(now)
+	if at := r.probeAt.Load(); at != 0 && off >= r.probeOff.Load() {
+		r.lagNanos.Store(now - at)
+		r.probeAt.Store(0)
+	}
+	if off > r.received.Load() {
+		r.received.Store(off)
+		moved = true
+	}
+	if synced > r.synced.Load() {
+		r.synced.Store(synced)
+		moved = true
+	}
+	return moved
+}
+
+// begin makes the replica one that is fed from off on. Its loop.
+func (r *replica) begin(off int64) {
+	r.off = off
+	r.sentOff.Store(off)
+	r.toOnline()
+}
+
+// toOnline has the loop feed the replica, or a goroutine when the Tail no longer holds what comes next. Its loop.
+func (r *replica) toOnline() {
+	if r.closed.Load() {
+		return
+	}
+	if r.cursor == nil {
+		c, err := r.sh.tail.NewCursor(r.off)
+		if err != nil {
+			r.fallBehind()
+			return
+		}
+		r.mu.Lock()
+		r.cursor = c
+		r.mu.Unlock()
+	}
+	r.state.Store(stateOnline)
+	r.sh.feeds(r.loop).add(r)
+	r.sh.settle(r.loop)
+	r.feed(nowNanos())
+}
+
+// feed sends what there is, as far as the socket takes it. Its loop, while online.
+func (r *replica) feed(now int64) {
+	for sent := 0; r.state.Load() == stateOnline && !r.closed.Load(); {
+		if r.pos == r.end {
+			if sent >= feedTurn {
+				r.loop.Wake() // the rest in the next turn, after the clients
+				return
+			}
+			if r.buf == nil {
+				r.buf = make([]byte, feedBytes)
+			}
+			n, err := r.sh.tail.Read(r.off, r.buf)
+			if err != nil {
+				r.fallBehind()
+				return
+			}
+			if n == 0 {
+				return
+			}
+			if r.probeAt.Load() == 0 {
+				r.probeOff.Store(r.off + int64(n))
+				r.probeAt.Store(now)
+			}
+			r.off += int64(n)
+			r.pos, r.end = 0, n
+			r.cursor.Advance(r.off)
+		}
+		n, err := r.conn.Send(r.buf[r.pos:r.end])
+		if err != nil {
+			return
+		}
+		r.pos += n
+		sent += n
+		r.sentOff.Store(r.off - int64(r.end-r.pos))
+		if r.pos < r.end {
+			return // OnWritable goes on
+		}
+	}
+}
+
+// fallBehind has a goroutine read the segments until the Tail holds what comes next. Its loop.
+func (r *replica) fallBehind() {
+	log := r.sh.srv.Log()
+	if log == nil || !log.OnDisk() {
+		r.sh.log.Warningf("Replica %s has fallen further behind than the backlog and the output limit for replicas allow, and must start over", r.name())
+		r.conn.Kill()
+		return
+	}
+	r.state.Store(stateBehind)
+	r.sh.feeds(r.loop).remove(r)
+	r.sh.settle(r.loop)
+	r.mu.Lock()
+	r.releaseLocked(false)
+	if r.pin == nil {
+		r.pin = log.Pin(r.off)
+	}
+	r.mu.Unlock()
+	go r.catchUp(log)
+}
+
+// releaseLocked lets go of what is held for the replica in memory, and with segments also on the disk. mu must be held.
+func (r *replica) releaseLocked(segments bool) {
+	if r.cursor != nil {
+		r.cursor.Close()
+		r.cursor = nil
+	}
+	if segments && r.pin != nil {
+		r.pin.Close()
+		r.pin = nil
+	}
+}
+
+// catchUp sends from the segments until the Tail holds what comes next. It is the bulk goroutine.
+func (r *replica) catchUp(log *aof.Log) {
+	out, err := r.newBulk()
+	if err == nil {
+		err = out.write(r.buf[r.pos:r.end])
+		r.pos, r.end = 0, 0
+		var c *aof.Cursor
+		if err == nil {
+			c, err = r.sendSegments(log, out)
+		}
+		out.close()
+		if err == nil {
+			r.handOver(c)
+			return
+		}
+	}
+	r.giveUp(err)
+}
+
+func (r *replica) sendSegments(log *aof.Log, out *bulkWriter) (*aof.Cursor, error) {
+	buf := make([]byte, bulkBytes)
+	for {
+		// First the cursor, then the reading: between the two the Tail may drop nothing that is needed.
+		if c, err := r.sh.tail.NewCursor(r.off); err == nil {
+			return c, nil
+		}
+		n, err := log.ReadAt(r.off, buf)
+		if n == 0 {
+			if r.sh.srv.Log() != log {
+				err = errLogSwitched
+			}
+			return nil, err
+		}
+		if err := out.write(buf[:n]); err != nil {
+			return nil, err
+		}
+		r.off += int64(n)
+		r.sentOff.Store(r.off)
+		r.pin.Advance(r.off)
+	}
+}
+
+// handOver ends the bulk goroutine's part: the loop goes on.
+func (r *replica) handOver(c *aof.Cursor) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed.Load() {
+		c.Close()
+		return
+	}
+	r.cursor = c
+	r.pin.Close()
+	r.pin = nil
+	r.conn.Post(func(*netio.Conn) { r.toOnline() })
+}
+
+// giveUp ends the connection for a reason of a bulk goroutine's.
+func (r *replica) giveUp(err error) {
+	if !r.closed.Load() {
+		r.sh.log.Warningf("Connection with replica %s is closed: %v", r.name(), err)
+	}
+	r.conn.Kill()
+}
+
+// gone is called on the loop when the connection has closed.
+func (r *replica) gone() {
+	r.mu.Lock()
+	r.closed.Store(true)
+	if r.bulk >= 0 {
+		_ = unix.Shutdown(r.bulk, unix.SHUT_RDWR) // whatever the goroutine waits for in it ends
+	}
+	r.releaseLocked(true)
+	r.mu.Unlock()
+	r.sh.feeds(r.loop).remove(r)
+	r.sh.settle(r.loop)
+}
+
+func nowNanos() int64 { return time.Now().UnixNano() }

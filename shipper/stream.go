@@ -1,0 +1,115 @@
+package shipper
+
+import (
+	"strconv"
+
+	"tidemark/aof"
+	"tidemark/engine"
+	"tidemark/netio"
+)
+
+// stream is the primary's stream on the event loop that owns its socket: what comes is applied, and acknowledged.
+type stream struct {
+	k       *link
+	conn    *netio.Conn
+	f       *engine.Follower
+	log     *aof.Log
+	early   []byte // came together with the handshake
+	acked   int64  // what was acknowledged last, -1: nothing yet
+	fsynced int64
+	closed  chan error
+}
+
+// begin acknowledges where we are, which also makes the primary begin. On the loop.
+func (st *stream) begin(c *netio.Conn) {
+	st.log = st.k.sh.srv.Log()
+	st.k.sh.follow(c.Loop(), st)
+	st.ack(true)
+}
+
+// ServeRaw applies what has come.
+func (st *stream) ServeRaw(c *netio.Conn) {
+	k := st.k
+	k.lastIO.Store(nowNanos())
+	if len(st.early) > 0 {
+		p := append(st.early, c.Input()...)
+		c.Advance(len(c.Input()))
+		n := st.take(c, p)
+		st.early = append([]byte(nil), p[n:]...)
+		return
+	}
+	c.Advance(st.take(c, c.Input()))
+}
+
+func (st *stream) take(c *netio.Conn, p []byte) int {
+	n, err := st.f.Apply(p)
+	st.k.reads.Add(int64(n))
+	if n > 0 {
+		st.k.sh.srv.CommitSoon(c.Loop(), false)
+	}
+	if err != nil {
+		// What this server cannot execute it cannot follow either: going on would be another history.
+		st.k.sh.log.Warningf("The primary's stream cannot be applied: %v. Replication stops here; after an upgrade, or REPLICAOF once more, it begins anew", err)
+		st.k.mustFull = true
+		c.Kill()
+		return n
+	}
+	if st.f.Blocked() {
+		c.HoldQuietly()
+	}
+	if st.f.GetAck() {
+		st.k.sh.srv.CommitSoon(c.Loop(), true)
+		st.ack(true)
+	} else {
+		st.ack(false)
+	}
+	return n
+}
+
+// ack acknowledges what has been applied and synced since the last time; with must also when that is nothing. On the loop.
+func (st *stream) ack(must bool) {
+	off, synced := st.f.Applied(), int64(-1)
+	if st.log.OnDisk() {
+		synced = min(st.log.Synced(), off)
+	}
+	if off <= st.acked && synced <= st.fsynced && !must {
+		return
+	}
+	st.acked, st.fsynced = off, synced
+	b := st.conn.W.B
+	if synced < 0 {
+		b = append(b, "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n"...)
+		b = appendBulkInt(b, off)
+	} else {
+		b = append(b, "*5\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n"...)
+		b = appendBulkInt(b, off)
+		b = append(b, "$4\r\nFACK\r\n"...)
+		b = appendBulkInt(b, synced)
+	}
+	st.conn.W.B = b
+	st.conn.Flush()
+}
+
+func appendBulkInt(b []byte, n int64) []byte {
+	var d [20]byte
+	s := strconv.AppendInt(d[:0], n, 10)
+	b = append(b, '$')
+	b = strconv.AppendInt(b, int64(len(s)), 10)
+	b = append(b, '\r', '\n')
+	b = append(b, s...)
+	return append(b, '\r', '\n')
+}
+
+// progress is called on the loop when the log moved: what waited for room goes on, and what is synced is acknowledged.
+func (st *stream) progress() {
+	if st.f.Blocked() {
+		st.conn.Release()
+	}
+	st.ack(false)
+}
+
+// Close is called by the loop.
+func (st *stream) Close(c *netio.Conn, err error) {
+	st.k.sh.unfollow(c.Loop(), st)
+	st.closed <- err
+}
