@@ -385,7 +385,9 @@ func clientReply(c *command.Ctx) {
 
 func clientNoEvict(c *command.Ctx) {
 	ss := c.Client.(*Session)
-	if setOnOff(c, &ss.noEvict) {
+	on := false
+	if setOnOff(c, &on) {
+		ss.noEvict.Store(on)
 		ss.showFlags()
 	}
 }

@@ -43,13 +43,13 @@ func appendClient(b []byte, ss *Session, now int64) []byte {
 	num(" qbuf-free=", int64(p.net.QueryBufFree))
 	// Arguments are views into the query buffer: they take nothing of their own.
 	str("", " argv-mem=0")
-	num(" multi-mem=", int64(p.multiMem))
+	num(" multi-mem=", ss.kept.Load())
 	num(" rbs=", int64(p.net.OutputMem))
 	num(" rbp=", int64(p.net.OutputMem))
 	num(" obl=", int64(p.net.OutputBuf))
 	num(" oll=", int64(p.net.OutputList))
 	num(" omem=", int64(outputListBytes(p)))
-	num(" tot-mem=", clientBytes(p))
+	num(" tot-mem=", ss.memory())
 	str(" events=", "r")
 	cmd := "NULL"
 	if p.cmd != nil {
@@ -70,11 +70,6 @@ func outputListBytes(p *published) int {
 		return 0
 	}
 	return p.net.OutputMem
-}
-
-// clientBytes is the memory a client accounts for.
-func clientBytes(p *published) int64 {
-	return int64(sessionBytes + p.net.QueryBuf + p.net.QueryBufFree + p.net.OutputMem + p.multiMem)
 }
 
 // flagsLocked gives the letters of CLIENT LIST's flags; pub is locked.
@@ -110,7 +105,7 @@ func (ss *Session) flagsLocked() string {
 // showFlags publishes the flags that are set by commands.
 func (ss *Session) showFlags() {
 	flags := ""
-	if ss.noEvict {
+	if ss.noEvict.Load() {
 		flags += "e"
 	}
 	if ss.noTouch {

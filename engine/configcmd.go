@@ -18,6 +18,7 @@ func (s *Server) applyConfig(v *config.Values) error {
 	s.needAuth.Store(v.RequirePass != "")
 	s.protected.Store(v.ProtectedMode && v.RequirePass == "")
 	s.maxMemory.Store(v.MaxMemoryBytes)
+	s.setClientLimit(v)
 	st := s.store
 	st.LFU.Store(v.MaxMemoryPolicy.LFU())
 	st.LFULogFactor.Store(v.LFULogFactor)
@@ -93,10 +94,18 @@ func (s *Server) watchConfig() {
 		s.saves.next.Store(0)
 		return nil
 	})
-	s.cfg.OnChangeOf([]string{"requirepass", "protected-mode", "maxmemory", "maxmemory-policy", "maxmemory-samples",
+	s.cfg.OnChangeOf([]string{"requirepass", "protected-mode", "maxmemory", "maxmemory-clients", "maxmemory-policy", "maxmemory-samples",
 		"maxmemory-eviction-tenacity", "lazyfree-lazy-eviction", "lfu-log-factor", "lfu-decay-time", "lazyfree-lazy-expire", "proto-max-bulk-len",
 		"latency-tracking", "loglevel"},
-		func(_, v *config.Values) error { return s.applyConfig(v) })
+		func(_, v *config.Values) error {
+			if err := s.applyConfig(v); err != nil {
+				return err
+			}
+			if s.clientsExceed() {
+				s.evictClients()
+			}
+			return nil
+		})
 }
 
 // setPolicy changes appendfsync. The log learns of a stricter one before replies begin to wait, so that they wait for something that

@@ -234,7 +234,8 @@ func (s *Server) reset(c *command.Ctx) {
 	ss.multi = nil
 	ss.unwatch(c.Store)
 	ss.reply = replyOn
-	ss.noTouch, ss.noEvict, c.NoTouch = false, false, false
+	ss.noTouch, c.NoTouch = false, false
+	ss.noEvict.Store(false)
 	ss.showFlags()
 	ss.setName(nil)
 	ss.user = "default"

@@ -20,6 +20,9 @@ func (ls *loopState) do(ss *Session, args [][]byte, raw []byte) bool {
 	c, s := ls.ctx, ls.srv
 	w := c.W
 	pos := len(w.B)
+	if s.clientEvict.limit.Load() != 0 && !s.evictBefore(ss) {
+		return true
+	}
 	d, unknownSub := s.table.Resolve(args)
 	if refusal := s.refuse(ss, d, unknownSub, args); refusal != "" {
 		if d != nil {
@@ -59,6 +62,7 @@ func (ls *loopState) do(ss *Session, args [][]byte, raw []byte) bool {
 			return true
 		}
 		ss.multi.queue(d, args, raw)
+		ss.reckon()
 		w.Simple("QUEUED")
 		ls.settleReply(ss, pos)
 		return true

@@ -221,7 +221,7 @@ func (s *Server) sumClients(t *InfoText) *clientSums {
 		p := &ss.pub
 		p.mu.Lock()
 		if p.kind == typeReplica {
-			sum.replicaBytes += clientBytes(p)
+			sum.replicaBytes += ss.memory()
 			p.mu.Unlock()
 			return
 		}
@@ -238,7 +238,7 @@ func (s *Server) sumClients(t *InfoText) *clientSums {
 		}
 		sum.maxInput = max(sum.maxInput, int64(p.net.QueryBuf+p.net.QueryBufFree))
 		sum.maxOutput = max(sum.maxOutput, int64(p.net.OutputMem))
-		sum.bytes += clientBytes(p)
+		sum.bytes += ss.memory()
 		p.mu.Unlock()
 	})
 	sum.blocked += int64(s.pause.count())
@@ -518,7 +518,7 @@ func (s *Server) infoStats(c *command.Ctx, t *InfoText) {
 	t.Int("expired_time_cap_reached_count", s.stats.expirySlicesFull.Load())
 	t.Int("expire_cycle_cpu_milliseconds", s.stats.expiryNanos.Load()/1e6)
 	t.Int("evicted_keys", st.EvictedKeys.Load())
-	t.Int("evicted_clients", 0)
+	t.Int("evicted_clients", s.clientEvict.evicted.Load())
 	t.Int("evicted_scripts", 0)
 	t.Int("keyspace_hits", st.Hits.Load())
 	t.Int("keyspace_misses", st.Misses.Load())

@@ -31,7 +31,8 @@ type loopState struct {
 	polled, waiting []*Session
 	syncWaiters     int
 
-	failing *netio.Timer // runs while the log fails, see failing.go
+	failing    *netio.Timer // runs while the log fails, see failing.go
+	evictLater *netio.Timer // see clientevict.go
 	// interest is set while something on this loop waits for a watermark: a notification then wakes the loop.
 	interest atomic.Bool
 	// progress is set while the extension wants LoopProgress to be called.
@@ -101,6 +102,7 @@ func (s *Server) Close(c *netio.Conn, err error) {
 		}
 	}
 	s.pause.forget(ss)
+	ss.multi = nil
 	ss.unwatch(s.store)
 	s.clients.remove(ss)
 	if ss.Ext != nil {
@@ -125,6 +127,7 @@ func (s *Server) EndTurn(l *netio.Loop) netio.CommitMode {
 			ls.wrote = true
 		}
 	}
+	ls.evictAfter()
 	if ls.ctx.Wrote != 0 { // evicted for a command that was then refused
 		ls.ctx.Wrote, ls.wrote = 0, true
 	}

@@ -133,7 +133,9 @@ func watchKeys(c *command.Ctx) {
 			expired := r != 0 && c.Expired(k.Shard, r)
 			c.Store.Watch(c.DB, k, expired, &ss.watcher)
 			ss.watching = append(ss.watching, watchedKey{c.DB, append([]byte(nil), k.Name...)})
+			ss.watchedBytes += int64(len(k.Name)) + watchBytes
 		}
+		ss.reckon()
 	}
 	c.W.OK()
 }
@@ -153,7 +155,8 @@ func (ss *Session) unwatch(st *command.Store) {
 		st.Unwatch(x.db, &k, &ss.watcher)
 		k.Shard.Unlock()
 	}
-	ss.watching = nil
+	ss.watching, ss.watchedBytes = nil, 0
+	ss.reckon()
 	ss.watcher.Dirty.Store(false)
 }
 

@@ -51,13 +51,14 @@ type Server struct {
 	mu    sync.Mutex // guards loops; a copy of the slice may be read without it
 	loops []*loopState
 
-	clients clients
-	pause   pause
-	stats   stats
-	expiry  expiry
-	rewrite rewrite
-	saves   savePoints
-	loading loading
+	clients     clients
+	pause       pause
+	stats       stats
+	expiry      expiry
+	clientEvict clientEviction
+	rewrite     rewrite
+	saves       savePoints
+	loading     loading
 
 	gates      atomic.Uint32 // what is refused just now, see role.go
 	hoard      atomic.Bool   // a replica that goes beyond maxmemory where its primary does (replica-ignore-maxmemory)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidemark/engine/command"
@@ -21,16 +22,19 @@ type Session struct {
 	authed  bool
 	user    string
 	noTouch bool
-	noEvict bool
 	reply   replyMode
 
-	multi     *transaction // queued commands; nil outside MULTI
-	watching  []watchedKey
-	watcher   command.Watcher
-	lastWrite int64 // log offset of the end of this connection's last write: what WAITAOF waits for
-	blocking  blocking
-	replica   bool // MakeReplica
-	Ext       any  // the extension's own; only the session's loop touches it
+	noEvict atomic.Bool  // CLIENT NO-EVICT
+	kept    atomic.Int64 // bytes of queued commands and watched keys; see reckon
+
+	multi        *transaction // queued commands; nil outside MULTI
+	watching     []watchedKey
+	watchedBytes int64
+	watcher      command.Watcher
+	lastWrite    int64 // log offset of the end of this connection's last write: what WAITAOF waits for
+	blocking     blocking
+	replica      bool // MakeReplica
+	Ext          any  // the extension's own; only the session's loop touches it
 
 	lastCmd *command.Descriptor
 	pub     published
@@ -49,25 +53,24 @@ const (
 
 // published is what CLIENT LIST and INFO show of a session to other loops; written at the end of each batch of requests.
 type published struct {
-	mu       sync.Mutex
-	name     string
-	libName  string
-	libVer   string
-	db       int
-	multi    int // queued commands, -1 outside MULTI
-	multiMem int // bytes of the queued commands
-	watch    int
-	resp     int
-	cmd      *command.Descriptor
-	flags    string
-	user     string
-	net      netio.ConnStats
-	addr     string
-	laddr    string
-	fd       int
-	kind     clientType
-	blocked  bool
-	timed    bool // blocked with a timeout
+	mu      sync.Mutex
+	name    string
+	libName string
+	libVer  string
+	db      int
+	multi   int // queued commands, -1 outside MULTI
+	watch   int
+	resp    int
+	cmd     *command.Descriptor
+	flags   string
+	user    string
+	net     netio.ConnStats
+	addr    string
+	laddr   string
+	fd      int
+	kind    clientType
+	blocked bool
+	timed   bool // blocked with a timeout
 }
 
 // SessionOf is the client that a command runs for; nil when the server itself runs it.
@@ -144,9 +147,9 @@ func (ss *Session) publish() {
 	p := &ss.pub
 	p.mu.Lock()
 	p.db, p.cmd, p.user = ss.db, ss.lastCmd, ss.user
-	p.multi, p.multiMem = -1, 0
+	p.multi = -1
 	if ss.multi != nil {
-		p.multi, p.multiMem = len(ss.multi.cmds), int(ss.multi.bytes)
+		p.multi = len(ss.multi.cmds)
 	}
 	p.watch = len(ss.watching)
 	p.resp = 2

@@ -218,7 +218,7 @@ func (e *errorStats) reset() {
 func (s *Server) resetStats() {
 	st := &s.store.Stats
 	for _, n := range []*atomic.Int64{&st.Hits, &st.Misses, &st.ExpiredKeys, &st.EvictedKeys, &st.Commands, &st.LazyFreed,
-		&s.stats.authFailures, &s.stats.expiryNanos, &s.stats.expirySlicesFull} {
+		&s.stats.authFailures, &s.stats.expiryNanos, &s.stats.expirySlicesFull, &s.clientEvict.evicted} {
 		n.Store(0)
 	}
 	for _, d := range s.table.All() {

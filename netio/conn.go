@@ -84,6 +84,7 @@ type Conn struct {
 	softOver int64 // since when the soft output limit is exceeded, ns; 0: it is not
 	limits   *OutputLimits
 	held     int64 // what this connection has in Loop.held
+	heldSeen atomic.Int64
 
 	// direct sending; see send.go
 	sendWaits  bool // Send took less than it was given
@@ -252,7 +253,9 @@ func (c *Conn) Stats() ConnStats {
 	s := ConnStats{Created: c.created / 1e6, LastActive: c.active / 1e6, TotalIn: c.in64, TotalOut: c.sent}
 	if c.serving {
 		s.QueryBuf = len(c.in) - c.last
-		s.QueryBufFree = cap(c.in) - len(c.in)
+		if !c.shared { // otherwise it is the loop's
+			s.QueryBufFree = cap(c.in) - len(c.in)
+		}
 	} else {
 		s.QueryBuf = len(c.own) - c.ownPos
 		s.QueryBufFree = cap(c.own) - len(c.own)
@@ -279,9 +282,28 @@ func (l *Loop) weigh(c *Conn) {
 		n = int64(len(c.own)) // the rest is address space
 	}
 	n += c.unsent()
-	l.held += n - c.held
+	was := c.held
+	if n == was {
+		return
+	}
+	l.held += n - was
 	c.held = n
+	if (n|was)>>10 != 0 { // smaller ones are not worth the store
+		c.heldSeen.Store(n)
+		if d := l.held - l.heldSeen.Load(); d > heldSlack || d < -heldSlack {
+			l.heldSeen.Store(l.held) // otherwise at the end of the turn
+		}
+	}
 }
+
+// heldSlack is how wrong Server.BufferedBytes may be for a loop in the middle of a turn.
+const heldSlack = 64 << 10
+
+// Buffered is what the connection's buffers take for input that is not complete and output that is not sent, to a KiB, in bytes. Any goroutine.
+func (c *Conn) Buffered() int64 { return c.heldSeen.Load() }
+
+// Killed reports whether Kill was called. Any goroutine.
+func (c *Conn) Killed() bool { return c.killed.Load() }
 
 // tellClosed tells the handler, or a raw connection's own.
 func (c *Conn) tellClosed(err error) {

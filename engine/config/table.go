@@ -43,7 +43,7 @@ func table() []Directive {
 		{Name: "proto-max-bulk-len", kind: memory{def: 512 << 20, min: 1 << 20, at: func(v *Values) *int64 { return &v.ProtoMaxBulkBytes }}},
 		{Name: "client-query-buffer-limit", kind: memory{def: 1 << 30, min: 1 << 20, at: func(v *Values) *int64 { return &v.ClientQueryBufferBytes }}},
 		{Name: "client-output-buffer-limit", kind: outputLimits{}, flags: Multi},
-		{Name: "maxmemory-clients", kind: share{at: func(v *Values) *int64 { return &v.MaxMemoryClientsBytes }}, status: Accepted, note: "clients are not evicted; client-output-buffer-limit and client-query-buffer-limit bound each of them"},
+		{Name: "maxmemory-clients", kind: share{at: func(v *Values) *int64 { return &v.MaxMemoryClientsBytes }}},
 		// Redis's default is 1. Here the number of loops follows the load up to one a core, and 0, the default, leaves it at that.
 		{Name: "io-threads", kind: integer{max: 128, at: func(v *Values) *int64 { return &v.IOThreads }}, flags: Immutable},
 		{Name: "io-threads-do-reads", kind: boolean{}, flags: Immutable, status: Accepted, note: "event loops always read"},
