@@ -140,9 +140,21 @@ func (n *Node) Kill() {
 	n.paused = false
 }
 
-// Stop ends it with SIGTERM.
+// Stop ends it with SIGTERM. A server may refuse at first, as redis does while it writes its first log.
 func (n *Node) Stop() error {
 	n.Resume()
+	again := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-again:
+				return
+			case <-time.After(time.Second):
+				n.srv.Signal(syscall.SIGTERM)
+			}
+		}
+	}()
+	defer close(again)
 	return n.srv.Stop()
 }
 
