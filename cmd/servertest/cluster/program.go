@@ -23,6 +23,8 @@ type Program struct {
 	WaitAOF bool
 	// AppendsFirst: a reply says that the write is in the log's file (not on the disk), under every policy.
 	AppendsFirst bool
+	// HidesOverflow: a BITFIELD whose changes all fail by OVERFLOW FAIL lengthens the string and is not replicated.
+	HidesOverflow bool
 }
 
 // common are directives that make replication quick to fail and to come back.
@@ -31,9 +33,9 @@ var common = []string{"--save", "", "--protected-mode", "no", "--auto-aof-rewrit
 	// A replica that was fed nothing because its link was bad is told to start over rather early.
 	"--client-output-buffer-limit", "replica 64mb 32mb 10"}
 
-// Redis is the redis-server in PATH.
+// Redis is the redis-server in PATH, as of 7.0.
 var Redis = Program{Name: "redis", Path: servertest.RedisBinary,
-	Args: append([]string{"--enable-debug-command", "yes"}, common...)}
+	Args: append([]string{"--enable-debug-command", "yes"}, common...), HidesOverflow: true}
 
 // Tidemark is the server under test.
 var Tidemark = Program{Name: "tidemark", Path: servertest.Binary, Args: common,

@@ -36,8 +36,9 @@ type History struct {
 	seen  int               // some reader saw the effect of ops[seen-1]
 	base  map[string]string // the state before ops[0]
 	// where finds the operation (as a count of operations) that a value read from a key proves.
-	where map[string]map[string]int
-	total int // operations before ops[0], makes values unique for ever
+	where     map[string]map[string]int
+	total     int // operations before ops[0], and
+	forgotten int // those that did not happen: together they make values unique for ever
 }
 
 // New makes the history of a writer that has sent nothing yet, to a server without its keys.
@@ -59,7 +60,7 @@ func (h *History) Counter() string { return fmt.Sprintf("w%d:n", h.ID) }
 func (h *History) Next(rnd *rand.Rand, state map[string]string) Operation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n := h.total + len(h.ops)
+	n := h.total + h.forgotten + len(h.ops)
 	// Values begin with a letter (APPEND would make numbers collide) and tell their operation.
 	value := fmt.Sprintf("v%d.%d.%s", h.ID, n, strings.Repeat("x", sizes[rnd.IntN(len(sizes))]))
 	set := func(key, value string) Operation {
@@ -132,14 +133,23 @@ func (h *History) Observe(key, value string) error {
 	return nil
 }
 
-// State returns a copy of what the server holds if it has everything up to the latest Settle and nothing since.
+// State returns a copy of what the server holds if it has everything so far.
 func (h *History) State() map[string]string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return maps.Clone(h.base)
+	return h.stateLocked(len(h.ops))
 }
 
-// Acknowledged returns how many operations since the latest Settle were acknowledged.
+// stateLocked is the state after n operations.
+func (h *History) stateLocked(n int) map[string]string {
+	state := maps.Clone(h.base)
+	for _, op := range h.ops[:n] {
+		op.apply(state)
+	}
+	return state
+}
+
+// Acknowledged returns how many operations since the base were acknowledged.
 func (h *History) Acknowledged() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -160,22 +170,44 @@ func (h *History) AllKeys() []string {
 func (h *History) Settle(got map[string]string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.settleLocked(got, max(h.acked, h.seen))
+	if err := h.keepLocked(got, max(h.acked, h.seen)); err != nil {
+		return err
+	}
+	h.rebaseLocked()
+	return nil
 }
 
-// SettleFrom is Settle with another floor: the server must have kept at least so many operations.
-func (h *History) SettleFrom(got map[string]string, floor int) error {
+// Keep finds the prefix that the server kept, of at least floor operations since the base, and forgets the
+// operations behind it: they have not happened. All that are left count as acknowledged. The
+// base stays, because other servers may hold an older prefix and take over.
+func (h *History) Keep(got map[string]string, floor int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.settleLocked(got, floor)
+	return h.keepLocked(got, floor)
 }
 
-func (h *History) settleLocked(got map[string]string, floor int) error {
+// Rebase makes the state after all operations the base: no server holds an older one.
+func (h *History) Rebase() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rebaseLocked()
+}
+
+func (h *History) rebaseLocked() {
+	h.base = h.stateLocked(len(h.ops))
+	h.total += len(h.ops)
+	h.ops, h.acked, h.seen, h.where = nil, 0, 0, map[string]map[string]int{}
+}
+
+func (h *History) keepLocked(got map[string]string, floor int) error {
 	state := maps.Clone(h.base)
 	for i := 0; ; i++ {
 		if i >= floor && maps.Equal(state, got) {
-			h.total += len(h.ops)
-			h.base, h.ops, h.acked, h.seen, h.where = got, nil, 0, 0, map[string]map[string]int{}
+			h.forgotten += len(h.ops) - i
+			h.ops, h.acked, h.seen = h.ops[:i], i, min(h.seen, i)
+			for _, values := range h.where {
+				maps.DeleteFunc(values, func(_ string, n int) bool { return n > i })
+			}
 			return nil
 		}
 		if i == len(h.ops) {

@@ -37,3 +37,33 @@ func TestHistoryNotices(t *testing.T) {
 		}
 	}
 }
+
+// A failover may take operations back, and a second one even more; the base stays until Rebase.
+func TestKeep(t *testing.T) {
+	h := New(1)
+	add := func(v string) {
+		h.ops = append(h.ops, Operation{apply: func(s map[string]string) { s["a"] = v }})
+		h.Acknowledge()
+	}
+	state := func(v string) map[string]string { return map[string]string{"a": v} }
+	for _, v := range []string{"1", "2", "3"} {
+		add(v)
+	}
+	if err := h.Keep(state("2"), 3); err == nil {
+		t.Error("a floor of three operations, and two were kept")
+	}
+	if err := h.Keep(state("2"), 1); err != nil || h.Acknowledged() != 2 || h.State()["a"] != "2" {
+		t.Error(err, h.Acknowledged(), h.State())
+	}
+	add("4")
+	if err := h.Keep(state("3"), 0); err == nil {
+		t.Error("an operation that was taken back is there again")
+	}
+	if err := h.Keep(state("1"), 1); err != nil {
+		t.Error("an older prefix, nearer to the base:", err)
+	}
+	h.Rebase()
+	if err := h.Keep(map[string]string{}, 0); err == nil {
+		t.Error("what was before the base came back")
+	}
+}

@@ -166,6 +166,9 @@ func (s *schedule) heal() {
 func (s *schedule) converge() {
 	s.heal()
 	s.check(s.c.Converged(patience))
+	for _, l := range s.ledgers {
+		l.converged()
+	}
 	s.note("converged")
 }
 
@@ -258,6 +261,7 @@ func (s *schedule) failover() {
 		s.note("FLUSHALL: %s %v", r, err)
 		s.check(err)
 		s.ledgers = freshLedgers(s.ledgers)
+		s.converge()
 		return
 	}
 	s.note("promote %s", best)
