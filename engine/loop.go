@@ -211,7 +211,10 @@ func (s *Server) Committed(l *netio.Loop) {
 }
 
 // notify is called by the log when a watermark moved for somebody, or room was made.
-func (s *Server) notify() { s.wakeInterested() }
+func (s *Server) notify() {
+	s.wakeInterested()
+	s.stop.logMoved()
+}
 
 func (s *Server) wakeInterested() {
 	for _, ls := range s.loopStates() {

@@ -91,6 +91,7 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	s := &Server{cfg: cfg, log: log, ext: ext, runID: randomID(), replID: randomID(), started: time.Now(), tail: aof.NewTail()}
 	s.clients.byID = map[int64]*Session{}
 	s.stop.done, s.stop.ending = make(chan struct{}), make(chan struct{})
+	s.stop.moved = make(chan struct{}, 1)
 	s.loading.first = make(chan struct{})
 	ks := keyspace.New(keyspace.Options{Shards: shardCount(v), Databases: int(v.Databases)})
 	s.store = command.NewStore(ks)

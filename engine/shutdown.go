@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tidemark/aof"
@@ -26,6 +27,9 @@ type shutdown struct {
 	until   time.Time               // when that wait ends by itself
 	ending  chan struct{}           // closed when the loops are about to be stopped
 	done    chan struct{}           // closed when the server has ended
+
+	awaits atomic.Bool   // syncLog waits for the log
+	moved  chan struct{} // told then
 }
 
 var (
@@ -135,7 +139,7 @@ func (s *Server) lastSave(how config.ShutdownFlags) error {
 	v := s.cfg.Load()
 	if log := s.store.Log(); log != nil {
 		s.log.Noticef("Calling fsync() on the AOF file.")
-		if err := syncLog(log); err != nil {
+		if err := s.syncLog(log); err != nil {
 			s.log.Warningf("The AOF could not be synced before the shutdown: %v", err)
 			if !force {
 				return errShutdownFails
@@ -159,17 +163,35 @@ func (s *Server) lastSave(how config.ShutdownFlags) error {
 }
 
 // syncLog returns when everything published is on the disk, or cannot be brought there.
-func syncLog(log *aof.Log) error {
+func (s *Server) syncLog(log *aof.Log) error {
+	st := &s.stop
+	st.awaits.Store(true)
+	defer st.awaits.Store(false)
 	for log.Pending(aof.GoalSync) {
 		if err := log.Err(); err != nil {
 			return err
 		}
-		if !log.Commit(aof.GoalSync) {
-			// Somebody else commits, and has our wish; it takes as long as the disk does.
-			time.Sleep(time.Millisecond)
+		if log.Commit(aof.GoalSync) {
+			continue
+		}
+		// Somebody else commits, and has our wish; it takes as long as the disk does.
+		log.WantNotify()
+		if log.Pending(aof.GoalSync) && log.Err() == nil {
+			<-st.moved
 		}
 	}
 	return nil
+}
+
+// logMoved tells syncLog that the log has got on, or failed.
+func (st *shutdown) logMoved() {
+	if !st.awaits.Load() {
+		return
+	}
+	select {
+	case st.moved <- struct{}{}:
+	default:
+	}
 }
 
 // dropSnapshot makes a snapshot of one of the kinds that is being written give up; its file goes. It must not be called on an event

@@ -220,3 +220,42 @@ func TestWaitAOFTellsTheTruth(t *testing.T) {
 		})
 	}
 }
+
+// A shutdown waits for the sync that is under way: whoever wrote gets the answer, and the write is there.
+func TestShutdownWaitsForTheSync(t *testing.T) {
+	for _, policy := range []string{"always", "everysec"} {
+		t.Run(policy, func(t *testing.T) {
+			srv := slowServer(t, policy)
+			const writers = 8
+			var clients [writers]*servertest.Client
+			for i := range clients {
+				clients[i] = srv.Connect(t)
+				clients[i].Queue("SET", fmt.Sprintf("k%d", i), "v")
+				if err := clients[i].Flush(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(delay / writers) // so that one sync is under way while others are asked for
+			}
+			begin := time.Now()
+			if err := srv.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begin); took > 20*delay {
+				t.Errorf("the shutdown took %v with syncs of %v", took, delay)
+			}
+			for i, c := range clients {
+				if r, err := c.Receive(); err != nil || r.Str != "OK" {
+					t.Errorf("writer %d: %v %v", i, r, err)
+				}
+			}
+			again, err := srv.Restart()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer again.Kill()
+			if r := again.Connect(t).Must(t, "DBSIZE"); r.Int != writers {
+				t.Errorf("%d keys of %d", r.Int, writers)
+			}
+		})
+	}
+}
