@@ -214,11 +214,27 @@ func (l *Log) runKeeper() {
 
 // keeperStep does everything that can be done now.
 func (l *Log) keeperStep() error {
+	if l.Policy() == No {
+		l.syncLeft()
+	}
 	l.sealFull()
+	l.trimHistory()
 	if err := l.recycleHistory(); err != nil {
 		return err
 	}
 	return l.prepareNext()
+}
+
+// syncLeft syncs the segments that rotation left behind. Where nobody else syncs, they could never be sealed, nor what a rewrite
+// replaced removed.
+func (l *Log) syncLeft() {
+	l.segMu.Lock()
+	left := len(l.dirty) > 0
+	l.segMu.Unlock()
+	if left {
+		l.raiseSyncWanted(l.appended.Load())
+		l.commitSync()
+	}
 }
 
 // sealFull seals the segments that rotation left behind, once they are synced.
@@ -229,7 +245,7 @@ func (l *Log) sealFull() {
 		replaced := false // by a rewrite; if it becomes so from here on, sealing does no harm
 		if len(l.full) > 0 && (len(l.dirty) == 0 || l.dirty[0] != l.full[0]) && l.full[0].synced.pos == l.full[0].pos {
 			s = l.full[0]
-			replaced = s.entry.typ == typeHistory
+			replaced = s.entry.typ == typeHistory && !s.entry.kept
 		}
 		l.segMu.Unlock()
 		if s == nil {
@@ -248,6 +264,9 @@ func (l *Log) sealFull() {
 			// It stays as it is: recovery finds its end from its batches, as after a crash.
 			l.logf('#', "aof: sealing %s: %v", l.path(s.entry.name), err)
 			_ = s.close()
+			l.metaMu.Lock()
+			s.entry.length, s.entry.end, s.entry.index = s.pos, s.offset, s.index // readers still find it
+			l.metaMu.Unlock()
 		}
 		l.segMu.Lock()
 		l.full = append(l.full[:0], l.full[1:]...)

@@ -13,11 +13,16 @@ import (
 //	              first byte       then             bytes    in ms        before it and of the payload
 //	5    8        16               16               8        12           8          hexadecimal digits, lower case
 //
+// The stream of another server (Follow) may be in any database where a segment of ours begins, and stock Redis begins every file
+// at database 0. Such a segment has a preamble in front: a batch whose magic is #TM1p and whose payload, a SELECT, is not part
+// of the log. Its length counts in the file and not in offsets.
+//
 // Files that must agree: docs/aof-format.md.
 const (
-	headerMagic = "#TM1 "
-	headerBytes = 80
-	headerCRC   = 70 // bytes of the header that the checksum covers
+	headerMagic   = "#TM1 "
+	preambleMagic = "#TM1p"
+	headerBytes   = 80
+	headerCRC     = 70 // bytes of the header that the checksum covers
 
 	maxBatchPayload = 1<<32 - 1
 )
@@ -31,6 +36,16 @@ type header struct {
 	length uint32
 	unixMS int64
 	crc    uint32
+
+	preamble bool // only in front of a segment
+}
+
+// counted is how many bytes of the log the batch has.
+func (h *header) counted() int64 {
+	if h.preamble {
+		return 0
+	}
+	return int64(h.length)
 }
 
 const hexDigits = "0123456789abcdef"
@@ -67,6 +82,9 @@ func getHex(p []byte) (v uint64, ok bool) {
 func putHeader(p []byte, h *header) {
 	_ = p[headerBytes-1]
 	copy(p, headerMagic)
+	if h.preamble {
+		copy(p, preambleMagic)
+	}
 	putHex(p[5:13], uint64(h.epoch))
 	p[13] = ' '
 	putHex(p[14:30], uint64(h.offset))
@@ -86,7 +104,7 @@ func putCRC(p []byte, crc uint32) { putHex(p[headerCRC:headerCRC+8], uint64(crc)
 
 // parseHeader reads a header; ok says that its form is right, not that its checksum is.
 func parseHeader(p []byte) (h header, ok bool) {
-	if len(p) < headerBytes || string(p[:5]) != headerMagic || p[13] != ' ' || p[30] != ' ' || p[47] != ' ' || p[56] != ' ' ||
+	if len(p) < headerBytes || string(p[:5]) != headerMagic && string(p[:5]) != preambleMagic || p[13] != ' ' || p[30] != ' ' || p[47] != ' ' || p[56] != ' ' ||
 		p[69] != ' ' || p[78] != '\r' || p[79] != '\n' {
 		return h, false
 	}
@@ -99,7 +117,8 @@ func parseHeader(p []byte) (h header, ok bool) {
 	if !(a && b && c && d && e && f) || offset > maxOffset || synced > maxOffset {
 		return h, false
 	}
-	return header{uint32(epoch), int64(offset), int64(synced), uint32(length), int64(ms), uint32(crc)}, true
+	return header{epoch: uint32(epoch), offset: int64(offset), synced: int64(synced), length: uint32(length), unixMS: int64(ms),
+		crc: uint32(crc), preamble: p[4] == preambleMagic[4]}, true
 }
 
 // sum is the checksum a batch with this header line and payload must carry.

@@ -70,7 +70,7 @@ func (l *Log) commitAppend() bool {
 			break
 		}
 		if round == appendRounds {
-			l.appendRole.state.Store(roleIdle)
+			l.appendRole.abandon()
 			l.handOver()
 			break
 		}
@@ -94,7 +94,7 @@ func (l *Log) commitSync() {
 			return
 		}
 		if round == syncRounds {
-			l.syncRole.state.Store(roleIdle)
+			l.syncRole.abandon()
 			l.handOver()
 			return
 		}
@@ -107,6 +107,7 @@ func (l *Log) commitSync() {
 // drainState belongs to the append role.
 type drainState struct {
 	off     int64    // offset of the next record
+	stream  int      // of the batch being written: the database another server's stream is in before it; -1: it is our own
 	vec     [][]byte // payloads of the batch being written, views into rings
 	touched []*ring  // rings they came from
 	heads   []int64  // per ring: offset of its head, or -1 if not looked at
@@ -216,6 +217,9 @@ func (l *Log) gather() (n int) {
 		if n > 0 && n+size > l.o.BatchBytes {
 			break
 		}
+		if n == 0 {
+			d.stream = r.stream()
+		}
 		if !r.touched {
 			r.touched = true
 			d.touched = append(d.touched, r)
@@ -264,6 +268,11 @@ func (l *Log) stage(v [][]byte) {
 // writeBatch stores the header and vec, n bytes, at the end of the active segment. The append role must be held.
 func (l *Log) writeBatch(n int) error {
 	d, s := &l.drain, l.active
+	if s.pos == 0 && n > 0 && d.stream > 0 {
+		if err := l.writePreamble(s, d.stream); err != nil {
+			return err
+		}
+	}
 	h := header{epoch: s.epoch, offset: d.off, synced: l.synced.Load(), length: uint32(n), unixMS: now()}
 	total := headerBytes + n
 	var crc uint32
@@ -326,6 +335,26 @@ func (l *Log) writeBatch(n int) error {
 	return nil
 }
 
+// writePreamble begins a segment in a database other than 0, where the log is in the middle of another server's stream. The
+// append role must be held.
+func (l *Log) writePreamble(s *segment, db int) error {
+	p := selectFor(db)
+	h := header{epoch: s.epoch, offset: s.offset, synced: l.synced.Load(), length: uint32(len(p)), unixMS: now(), preamble: true}
+	buf := make([]byte, headerBytes, headerBytes+maxSelect)
+	putHeader(buf, &h)
+	buf = append(buf, p...)
+	crc := sum(buf, p)
+	putCRC(buf, crc)
+	if _, err := s.file.WriteAt(buf, s.pos); err != nil {
+		return err
+	}
+	l.segMu.Lock()
+	s.wrote(int64(len(buf)), 0, crc, h.synced, s.offset)
+	l.segMu.Unlock()
+	l.stats.committed.Add(int64(len(buf)))
+	return nil
+}
+
 // considerCut decides on a rotation: once the active segment is nearly full (the records that wait in the rings still go
 // to it, which is what the last eighth is for), and when it grows with each write although under Always a prepared one is
 // ready. The append role must be held.
@@ -349,13 +378,19 @@ func (l *Log) considerCut() {
 // dropCut goes on in the active segment, which may well have room, when no other could be made: the rewrite that wanted
 // the cut fails. The append role must be held.
 func (l *Log) dropCut(err error) {
+	l.failCut()
+	l.logf('#', "aof: cannot change to a new segment, the rewrite is given up: %v", err)
+}
+
+// failCut gives up the cut that is ahead, and with it the rewrite that wanted one. The append role must be held.
+func (l *Log) failCut() {
 	l.cutMu.Lock()
 	l.cut.Store(noCut)
 	if l.rw != nil {
 		l.rw.failed = true
 	}
 	l.cutMu.Unlock()
-	l.logf('#', "aof: cannot change to a new segment, the rewrite is given up: %v", err)
+	wake(l.cutBy)
 }
 
 // writeFailed judges an error of a write and sets the health. It returns the error to report.

@@ -51,6 +51,7 @@ func (l *Log) setFull(cause error) {
 	l.isFull.Store(true)
 	l.setHealth(ErrFull, cause)
 	wake(l.syncer)
+	wake(l.cutBy)
 }
 
 // setMustMove stops writing and syncing until the syncer has put what is not durable into a fresh segment. Retrying the
@@ -60,5 +61,6 @@ func (l *Log) setMustMove(cause error) {
 		l.logf('#', "aof: write error, saving what is not on disk to a fresh segment: %v", cause)
 		l.moveCause.Store(&cause)
 		wake(l.syncer)
+		wake(l.cutBy)
 	}
 }

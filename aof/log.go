@@ -43,8 +43,9 @@ type Log struct {
 
 	drain drainState // the append role guards it
 	cut   atomic.Int64
-	cutMu sync.Mutex // guards changes of cut and of rewrite
-	rw    *Rewrite   // the rewrite under way, if any
+	cutBy chan struct{} // told when a cut was reached or given up, and when that cannot happen because the disk failed
+	cutMu sync.Mutex    // guards changes of cut and of rewrite
+	rw    *Rewrite      // the rewrite under way, if any
 
 	segMu  sync.Mutex
 	active *segment   // where batches go; changed by the append role under segMu
@@ -54,6 +55,10 @@ type Log struct {
 
 	metaMu sync.Mutex
 	meta   meta
+
+	pinMu   sync.Mutex
+	pins    []*Pin
+	keptEnd atomic.Int64 // where the oldest file of the history ends; the highest number if there is none
 
 	syncer chan struct{} // wakes the syncer goroutine
 	keeper chan struct{} // wakes the keeper goroutine
@@ -94,7 +99,10 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 		syncer: make(chan struct{}, 1),
 		keeper: make(chan struct{}, 1),
 		quit:   make(chan struct{}),
+		cutBy:  make(chan struct{}, 1),
 	}
+	l.appendRole.init()
+	l.syncRole.init()
 	l.policy.Store(uint32(o.Policy))
 	l.cut.Store(noCut)
 	l.wantAppended.Store(neverWanted)
@@ -122,11 +130,18 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 	if err := l.initRings(rec.Offset); err != nil {
 		return nil, nil, err
 	}
-	if err := l.openActive(rec.Offset); err != nil {
+	if o.BaseFile != "" {
+		err = l.openOnBase(rec.Offset)
+		rec.NeedsBase = false
+	} else {
+		err = l.openActive(rec.Offset)
+	}
+	if err != nil {
 		freeOffHeap(l.arena)
 		return nil, nil, err
 	}
 	opened = true
+	l.noteHistoryLocked() // nobody else is there yet
 	if o.Tail != nil {
 		o.Tail.attach(rec.Offset, false)
 	}

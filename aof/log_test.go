@@ -29,12 +29,20 @@ type tape struct {
 	start int64
 	any   bool
 	next  int64
+	db    int // as the last preamble said
 	t     testing.TB
 }
 
 func (r *tape) LoadBase(path string) error { r.base = path; return nil }
 
 func (r *tape) Apply(p []byte, off int64) (int, error) {
+	if off == NotLogged {
+		db, ok := selected(p)
+		if r.db = db; !ok {
+			return 0, fmt.Errorf("%q is not part of the log", p)
+		}
+		return len(p), nil
+	}
 	if !r.any {
 		r.any, r.start, r.next = true, off, off
 	}

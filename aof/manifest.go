@@ -49,11 +49,15 @@ type fileEntry struct {
 	state  fileState
 	epoch  uint32
 	start  int64 // log offset of the first byte, or unknownOffset; for a base: the offset at which it is exact
-	end    int64 // closed: log offset behind the last byte
+	end    int64 // log offset behind the last byte; 0 while it is not known
 	length int64 // closed: true length; base: bytes
 	chain  uint32
 	tail   int64 // closed: bytes that another server appended behind length and that were loaded once
+	db     int   // of a base: the database another server's stream is in where the base is exact
 	index  []position
+
+	lineage string // of history: the replication id it belongs to
+	kept    bool   // it is history that stays; Log.segMu guards it, as it does typ
 }
 
 // meta is what manifest and sidecar hold. Log.metaMu guards it.
@@ -61,6 +65,7 @@ type meta struct {
 	id           string
 	ancestors    []Ancestor
 	base         *fileEntry
+	kept         []*fileEntry // history that can be read, oldest first; see history.go
 	incr         []*fileEntry // in order; the last may be prepared and not yet in use
 	hist         []*fileEntry
 	spares       []string // file names
@@ -96,6 +101,9 @@ func (m *meta) manifest() []byte {
 		line(m.base, typeBase)
 	}
 	for _, e := range m.hist {
+		line(e, typeHistory)
+	}
+	for _, e := range m.kept {
 		line(e, typeHistory)
 	}
 	for _, e := range m.incr {
@@ -280,16 +288,8 @@ func splitWords(s string) (words []string, ok bool) {
 	}
 }
 
-// saveAddedLocked makes sidecar and manifest durable after files were added, in this order: the sidecar may know more files
+// saveManifestLocked comes after the sidecar when files were added, and before it when some are removed: the sidecar may know more files
 // than the manifest, never fewer. metaMu must be held.
-func (l *Log) saveAddedLocked() error {
-	if err := l.saveSidecarLocked(); err != nil {
-		return err
-	}
-	return l.saveManifestLocked()
-}
-
-// saveManifestLocked alone is for removals, before the sidecar forgets them too.
 func (l *Log) saveManifestLocked() error {
 	if l.meta.detached {
 		return nil

@@ -1,6 +1,9 @@
 package aof
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // moveSuffix is what follows a failed write or fdatasync: everything since Synced is read back from the page cache,
 // checked against the checksums, and written to a fresh segment. The syncer calls it, again and again while it fails.
@@ -12,8 +15,8 @@ func (l *Log) moveSuffix() {
 	if err == nil {
 		l.mustMove.Store(false)
 	}
-	l.syncRole.state.Store(roleIdle)
-	l.appendRole.state.Store(roleIdle)
+	l.syncRole.abandon()
+	l.appendRole.abandon()
 	if err != nil {
 		kind := ErrFailed
 		if isFull(err) {
@@ -63,6 +66,12 @@ func (l *Log) moveLocked() error {
 			return drop(err)
 		}
 	}
+	if last := from[len(from)-1]; s.pos == 0 && last.pos > 0 {
+		// Nothing was to be copied, and the record that could not be written comes next, without a SELECT of its own.
+		if err := l.beginInside(s, last, last.pos); err != nil {
+			return drop(err)
+		}
+	}
 	if s.offset != l.appended.Load() {
 		return drop(fmt.Errorf("the data read back ends at log offset %d, written was %d", s.offset, l.appended.Load()))
 	}
@@ -97,6 +106,12 @@ func (l *Log) moveLocked() error {
 		_ = s.close() // the file stays: the manifest on the disk may name it
 		return err
 	}
+	// Of what a base replaced nothing is saved: history that is not on the disk is none, whatever a later fdatasync says.
+	for _, old := range from {
+		if i := slices.Index(m.kept, old.entry); i >= 0 && old.pos > old.synced.pos {
+			l.dropHistoryLocked(i + 1)
+		}
+	}
 	s.begin(start)
 	s.position, s.synced, s.index = end, end, index
 	l.segMu.Lock()
@@ -126,12 +141,7 @@ func (l *Log) moveLocked() error {
 	l.dirty = l.dirty[:0]
 	l.active = s
 	l.segMu.Unlock()
-	l.cutMu.Lock()
-	l.cut.Store(noCut)
-	if l.rw != nil {
-		l.rw.failed = true
-	}
-	l.cutMu.Unlock()
+	l.failCut()
 	l.synced.Store(end.offset)
 	l.notify()
 	return nil
@@ -142,15 +152,27 @@ func (l *Log) copyBatches(s, old *segment) error {
 	var buf []byte
 	for pos := old.synced.pos; pos < old.pos; {
 		h, p, err := readBatch(old.file, pos, buf)
-		if err == nil && h.offset+int64(h.length) <= s.offset && s.pos == 0 && h.length > 0 {
-			pos += headerBytes + int64(len(p)) // in the base
+		if err == nil && h.epoch != old.epoch {
+			err = errNoBatch
+		}
+		if err == nil && s.pos == 0 && (h.length == 0 || h.offset < s.offset && h.offset+h.counted() <= s.offset) {
+			pos += headerBytes + int64(len(p)) // in the base, or nothing
 			continue
 		}
-		if err != nil || h.epoch != old.epoch || h.offset != s.offset {
-			if err == nil {
-				err = errNoBatch
-			}
+		if err == nil && s.pos > 0 && h.preamble {
+			pos += headerBytes + int64(len(p)) // the stream is in that database anyway
+			continue
+		}
+		if err == nil && h.offset != s.offset {
+			err = errNoBatch
+		}
+		if err != nil {
 			return fmt.Errorf("%s at byte %d (log offset %d) cannot be read back: %w", l.path(old.entry.name), pos, s.offset, err)
+		}
+		if s.pos == 0 && pos > 0 {
+			if err := l.beginInside(s, old, pos); err != nil {
+				return err
+			}
 		}
 		buf = p[:cap(p)]
 		pos += headerBytes + int64(len(p))
@@ -166,7 +188,43 @@ func (l *Log) copyBatches(s, old *segment) error {
 		if _, err := s.file.WriteAt(p, s.pos+headerBytes); err != nil {
 			return err
 		}
-		s.wrote(headerBytes+int64(len(p)), len(p), crc, h.synced, h.offset)
+		s.wrote(headerBytes+int64(len(p)), int(h.counted()), crc, h.synced, h.offset)
 	}
 	return nil
+}
+
+// beginInside begins s where old is at byte pos, in the middle: stock Redis begins every file at database 0.
+func (l *Log) beginInside(s, old *segment, pos int64) error {
+	db, err := databaseAt(old.file, pos)
+	if err == nil && db > 0 {
+		err = l.writePreamble(s, db)
+	}
+	if err != nil {
+		return fmt.Errorf("which database %s is in at byte %d (log offset %d): %w", l.path(old.entry.name), pos, s.offset, err)
+	}
+	return nil
+}
+
+// databaseAt gives the database the stream is in at a batch boundary of a segment.
+func databaseAt(f File, end int64) (db int, err error) {
+	var buf []byte
+	for pos := int64(0); pos < end; {
+		_, p, err := readBatch(f, pos, buf)
+		if err != nil {
+			return 0, err
+		}
+		buf = p[:cap(p)]
+		pos += headerBytes + int64(len(p))
+		for len(p) > 0 {
+			n, _, fr, _ := scanCommand(p)
+			if fr != frameWhole {
+				return 0, errNoBatch
+			}
+			if d, ok := selected(p[:n]); ok {
+				db = d
+			}
+			p = p[n:]
+		}
+	}
+	return db, nil
 }

@@ -36,6 +36,7 @@ type Options struct {
 	BatchBytes    int    // largest batch unless one record is larger; default 1 MiB
 	MappedBytes   int    // batches up to this size are stored through a mapping under Always; default none, see defaultMappedBytes
 	RefBytes      int64  // bytes of effects too large for a ring that may wait for the drainer; default 256 MiB
+	HistoryBytes  int64  // of what a rewrite replaced, the newest this many log bytes stay readable, up to a segment more; default none
 	Policy        Policy
 	LoadTruncated bool  // aof-load-truncated
 	Tail          *Tail // gets every batch before it is written; nil: nobody reads the log from memory
@@ -52,6 +53,13 @@ type Options struct {
 	StartOffset int64
 	ID          string     // with Fresh or Memory: the id to keep; empty: a new one
 	Ancestors   []Ancestor // with Fresh or Memory: its earlier ids
+
+	// BaseFile, with Fresh, is an RDB on the same file system that is exact at StartOffset, where the stream is in database
+	// BaseDB. It is moved into the directory as the new base and the manifest switched, durably, before Open returns: a crash in
+	// between leaves the old content or the new one, whole. What the directory held is deleted. After an error the file may have
+	// been moved already.
+	BaseFile string
+	BaseDB   int
 
 	// Logf receives messages for people; level is '.', '-', '*' or '#' as in Redis's log. nil: dropped.
 	Logf func(level byte, format string, args ...any)
@@ -124,6 +132,12 @@ func (o *Options) fill() error {
 			return err
 		}
 	}
+	if o.BaseFile != "" && (!o.Fresh || o.Memory) {
+		return errors.New("aof: a base file is given to a log that is not opened fresh on disk")
+	}
+	if o.BaseDB < 0 {
+		return fmt.Errorf("aof: there is no database %d", o.BaseDB)
+	}
 	if o.StartOffset < 0 || o.StartOffset > maxOffset {
 		return fmt.Errorf("aof: start offset %d is out of range", o.StartOffset)
 	}
@@ -152,10 +166,14 @@ type Replayer interface {
 	// LoadBase loads the base file (RDB, or RDB preamble and RESP).
 	LoadBase(path string) error
 	// Apply executes the whole effects at the front of p and returns how many bytes they took. off is the
-	// log offset of p[0]. An error refuses to start; fewer bytes than len(p) means an incomplete effect at the end.
-	// p is valid until Apply returns.
+	// log offset of p[0], or NotLogged for a SELECT that is not part of the log: it says in which database the stream of
+	// another server is where a file begins. An error refuses to start; fewer bytes than len(p) means an incomplete effect at
+	// the end. p is valid until Apply returns.
 	Apply(p []byte, off int64) (n int, err error)
 }
+
+// NotLogged stands for the offset of bytes that are in a file for stock Redis's sake and not in the log.
+const NotLogged = int64(-1)
 
 // RDBLoader is an optional extension of Replayer for bases that are an RDB followed by commands (written by Redis 6 and
 // earlier with aof-use-rdb-preamble): LoadRDB loads the RDB at the front of the file and returns its length in bytes, and

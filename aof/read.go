@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"sync"
 )
 
 // Readers by log offset: replicas that fell behind, the change feed. They read the segments through pread, from the page
@@ -30,6 +31,13 @@ func (l *Log) Oldest() int64 {
 			continue // prepared
 		}
 		if e.state != stateActive && (e.state != stateClosed || e.tail > 0) {
+			return oldest
+		}
+		oldest = e.start
+	}
+	for i := len(l.meta.kept) - 1; i >= 0; i-- {
+		e := l.meta.kept[i]
+		if l.endOf(e) != oldest || e.tail > 0 {
 			break
 		}
 		oldest = e.start
@@ -69,7 +77,6 @@ func (l *Log) ReadAt(off int64, p []byte) (n int, err error) {
 // readPlace is where a reader finds the batches around an offset.
 type readPlace struct {
 	file  File
-	close bool // the file was opened for this read
 	name  string
 	epoch uint32
 	from  position // a batch boundary at or before the offset
@@ -78,38 +85,67 @@ type readPlace struct {
 
 // readSome reads from the one segment that off lies in.
 func (l *Log) readSome(off int64, p []byte) (n int, err error) {
-	at, err := l.locate(off)
+	at, unknown, err := l.locate(off)
+	if err == nil && unknown != nil {
+		if err = l.index(unknown); err == nil {
+			at, _, err = l.locate(off)
+		}
+	}
 	if err != nil {
 		return 0, err
 	}
-	if at.close {
-		defer at.file.Close()
+	defer at.file.Close()
+	bp := readBuffers.Get().(*[]byte)
+	defer readBuffers.Put(bp)
+	short := func(pos int64, err error) error {
+		return fmt.Errorf("aof: %s at byte %d: %w", at.name, pos, errors.Join(err, io.ErrUnexpectedEOF))
 	}
-	var head [headerBytes]byte
 	for pos := at.from.pos; pos < at.end && n < len(p); {
-		if k, err := readFull(at.file, head[:], pos); err != nil || k < headerBytes {
-			return n, fmt.Errorf("aof: %s at byte %d: %w", at.name, pos, errors.Join(err, io.ErrUnexpectedEOF))
+		buf := (*bp)[:min(readBufferBytes, at.end-pos)]
+		have, err := readFull(at.file, buf, pos)
+		if err != nil || have < headerBytes {
+			return n, short(pos, err)
 		}
-		h, ok := parseHeader(head[:])
-		if !ok || h.epoch != at.epoch {
-			return n, &DamageError{File: at.name, Pos: pos, Offset: off, Why: "there is no batch header", Dir: l.o.Dir}
-		}
-		if skip := off - h.offset; skip >= 0 && skip < int64(h.length) {
-			want := p[n:min(int64(len(p)), int64(n)+int64(h.length)-skip)]
-			k, err := readFull(at.file, want, pos+headerBytes+skip)
-			n += k
-			off += int64(k)
-			if err != nil || k < len(want) {
-				return n, fmt.Errorf("aof: %s at byte %d: %w", at.name, pos, errors.Join(err, io.ErrUnexpectedEOF))
+		i := 0 // of the next header in buf
+		for i+headerBytes <= have && n < len(p) {
+			h, ok := parseHeader(buf[i:have])
+			if !ok || h.epoch != at.epoch {
+				return n, &DamageError{File: at.name, Pos: pos + int64(i), Offset: off, Why: "there is no batch header", Dir: l.o.Dir}
 			}
+			if skip := off - h.offset; skip >= 0 && skip < h.counted() {
+				want := p[n:min(int64(len(p)), int64(n)+h.counted()-skip)]
+				from := int64(i+headerBytes) + skip
+				k := 0
+				if from < int64(have) {
+					k = copy(want, buf[from:have])
+				}
+				if k < len(want) { // the rest of a large batch
+					more, err := readFull(at.file, want[k:], pos+from+int64(k))
+					if k += more; err != nil || k < len(want) {
+						return n, short(pos+from+int64(k), err)
+					}
+				}
+				n += k
+				off += int64(k)
+			}
+			i += headerBytes + int(h.length)
 		}
-		pos += headerBytes + int64(h.length)
+		pos += int64(i)
 	}
 	return n, nil
 }
 
-// locate finds the segment that holds the byte at off, which is appended.
-func (l *Log) locate(off int64) (at readPlace, err error) {
+// readBufferBytes is what is read at once: batches are often much smaller, and their headers are in between.
+const readBufferBytes = 64 << 10
+
+var readBuffers = sync.Pool{New: func() any {
+	b := make([]byte, readBufferBytes)
+	return &b
+}}
+
+// locate opens the segment that holds the byte at off, which is appended; or names a file of the history that is to be looked
+// through first.
+func (l *Log) locate(off int64) (at readPlace, unknown *fileEntry, err error) {
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
 	// The segments that are open have their positions; the others are in the manifest with theirs. A segment is sealed, and
@@ -121,18 +157,22 @@ func (l *Log) locate(off int64) (at readPlace, err error) {
 		}
 	}
 	l.segMu.Unlock()
-	for _, e := range l.meta.incr {
-		if at.name == "" && e.state == stateClosed && e.start <= off && off < e.end {
-			at = readPlace{name: l.path(e.name), epoch: e.epoch, from: lookup(e.index, off), end: e.length}
+	for _, files := range [...][]*fileEntry{l.meta.incr, l.meta.kept} {
+		for _, e := range files {
+			if at.name == "" && e.start <= off && off < e.end {
+				at = readPlace{name: l.path(e.name), epoch: e.epoch, from: lookup(e.index, off), end: e.length}
+				if e.index == nil && e.length > 0 {
+					return at, e, nil
+				}
+			}
 		}
 	}
 	if at.name == "" {
-		return at, ErrTrimmed
+		return at, nil, ErrTrimmed
 	}
 	// A descriptor of its own: the segment may be sealed or deleted while this one reads.
-	at.close = true
 	at.file, err = l.o.FS.OpenRead(at.name)
-	return at, err
+	return at, nil, err
 }
 
 // lookup gives the last remembered boundary at or before off.

@@ -67,7 +67,7 @@ func (l *Log) recover(r Replayer) (*Recovery, error) {
 			m.id = newID()
 		}
 		m.ancestors = clampAncestors(o.Ancestors, o.StartOffset)
-		m.old = append(append(m.old, m.hist...), m.incr...)
+		m.old = append(append(m.old, m.hist...), m.incr...) // with what was kept as history
 		if m.base != nil {
 			m.old = append(m.old, m.base)
 		}
@@ -163,11 +163,7 @@ func (ld *loader) readMeta() error {
 		adopt(e)
 	}
 	for _, e := range m.hist {
-		k := known[e.name]
-		if k != nil {
-			e.state = k.state
-			delete(known, e.name)
-		}
+		adopt(e)
 	}
 	if m.base != nil {
 		adopt(m.base)
@@ -240,6 +236,7 @@ func (ld *loader) load() error {
 			ld.changed = true
 		}
 	}
+	ld.adoptHistory()
 	return nil
 }
 
@@ -272,6 +269,11 @@ func (ld *loader) loadBase(last bool) error {
 	}
 	ld.known = known
 	b.start = ld.off
+	if b.db > 0 {
+		if err := ld.apply(path, selectFor(b.db), NotLogged); err != nil {
+			return err
+		}
+	}
 	ld.seen = append(ld.seen, FileInfo{Name: b.name, Type: "base", State: "base", Seq: b.seq, Start: b.start, End: b.start, Bytes: b.length,
 		Size: size})
 	return nil
@@ -352,6 +354,7 @@ func (ld *loader) loadIncr(i int) (end bool, err error) {
 			ld.changed = true
 		}
 		from := ld.off
+		e.start = from
 		if err := ld.loadForeign(e, f, 0, size, last); err != nil {
 			return false, err
 		}
@@ -582,6 +585,15 @@ func (ld *loader) apply(path string, p []byte, off int64) error {
 		return nil
 	}
 	n, err := ld.r.Apply(p, off)
+	if off == NotLogged {
+		if err == nil && n != len(p) {
+			err = errors.New("it is not a whole command")
+		}
+		if err != nil {
+			return fmt.Errorf("aof: the database in which %s begins: %w", path, err)
+		}
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("aof: %s at log offset %d: %w", path, off+int64(n), err)
 	}
@@ -601,8 +613,9 @@ func (ld *loader) sweep() error {
 	m.orphans = append(m.orphans, m.hist...) // a rewrite had replaced them
 	m.hist = nil
 	inUse := map[string]bool{}
-	for _, e := range m.incr {
+	for _, e := range append(m.incr[:len(m.incr):len(m.incr)], m.kept...) {
 		inUse[e.name] = true
+		e.kept = e.typ == typeHistory
 	}
 	if m.base != nil {
 		inUse[m.base.name] = true
@@ -633,15 +646,13 @@ func (ld *loader) sweep() error {
 	}
 	slices.Sort(m.spares)
 	m.orphans = nil
-	if ld.changed || len(gone) > 0 {
-		// The manifest forgets first, then the sidecar, then the files go.
+	ld.changed = ld.changed || len(gone) > 0
+	if ld.changed {
+		// The manifest forgets first, then the files go, then the sidecar forgets: a crash in between leaves nothing unknown.
 		if p := m.manifest(); !m.detached && len(p) > 0 {
 			if err := replaceFile(ld.fs, ld.dir, manifestName(ld.name), p); err != nil {
 				return err
 			}
-		}
-		if err := replaceFile(ld.fs, ld.dir, sidecarName(ld.name), m.sidecar()); err != nil {
-			return err
 		}
 	}
 	for _, name := range names {
@@ -659,6 +670,9 @@ func (ld *loader) sweep() error {
 				return err
 			}
 		}
+	}
+	if ld.changed {
+		return replaceFile(ld.fs, ld.dir, sidecarName(ld.name), m.sidecar())
 	}
 	return nil
 }

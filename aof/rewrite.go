@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 )
 
 const (
@@ -20,6 +19,7 @@ const (
 type Rewrite struct {
 	l      *Log
 	x      int64 // the offset at which the base is exact
+	db     int
 	name   string
 	file   File
 	buf    []byte
@@ -59,6 +59,10 @@ func (l *Log) BeginRewrite(x int64) (*Rewrite, error) {
 
 // Offset is the log offset at which the base must be exact.
 func (r *Rewrite) Offset() int64 { return r.x }
+
+// StreamDB says in which database another server's stream is at Offset, for a log that follows one; without it, 0. A later
+// recovery gives it to the Replayer right behind the base. Before Commit.
+func (r *Rewrite) StreamDB(db int) { r.db = db }
 
 func (r *Rewrite) Write(p []byte) (int, error) {
 	if r.ended {
@@ -131,7 +135,8 @@ func (r *Rewrite) Commit() error {
 	return nil
 }
 
-// awaitCut waits until the drainer has changed over at x. Whoever appends drains; this helps when nobody does.
+// awaitCut waits until the drainer has changed over at x. Whoever appends drains; this helps when nobody does. When it finds the
+// role taken, the holder drains once more, and when there is a hole, its writer does: either way the change comes.
 func (r *Rewrite) awaitCut() error {
 	l := r.l
 	for l.cut.Load() != noCut || l.appended.Load() < r.x {
@@ -147,7 +152,10 @@ func (r *Rewrite) awaitCut() error {
 		l.commitAppend()
 		l.serveOrphan()
 		if l.cut.Load() != noCut {
-			time.Sleep(time.Millisecond)
+			select {
+			case <-l.cutBy:
+			case <-l.quit:
+			}
 		}
 	}
 	l.cutMu.Lock()
@@ -170,13 +178,7 @@ func (r *Rewrite) switchTo() error {
 	}
 	m := &l.meta
 	base := &fileEntry{name: fmt.Sprintf("%s.%d.base.rdb", l.o.Name, m.maxBase+1), seq: m.maxBase + 1, typ: typeBase, start: r.x,
-		length: r.size}
-	if err := l.o.FS.Rename(l.path(r.name), l.path(base.name)); err != nil {
-		return err
-	}
-	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
-		return err
-	}
+		length: r.size, db: r.db}
 	was := *m
 	m.maxBase++
 	m.base = base
@@ -186,22 +188,27 @@ func (r *Rewrite) switchTo() error {
 	if was.base != nil {
 		hist = append(hist, was.base)
 	}
-	hist = append(hist, was.old...)
-	var replaced []*fileEntry
+	m.hist = append(hist, was.old...)
+	m.kept = was.kept[:len(was.kept):len(was.kept)]
 	l.segMu.Lock() // for start
 	for _, e := range was.incr {
 		if e.start != unknownOffset && e.start < r.x {
-			replaced = append(replaced, e)
+			m.kept = append(m.kept, e)
 			continue
 		}
 		m.incr = append(m.incr, e)
 	}
 	l.segMu.Unlock()
-	m.hist = append(hist, replaced...)
 	m.old = nil
 	// The sidecar keeps what it says about the replaced files until the manifest has let go of them, and that the log is
 	// detached until the manifest says that it is not.
 	err := l.saveSidecarLocked()
+	if err == nil {
+		err = l.o.FS.Rename(l.path(r.name), l.path(base.name))
+	}
+	if err == nil {
+		err = l.o.FS.SyncDir(l.o.Dir)
+	}
 	m.detached = false
 	if err == nil {
 		err = l.saveManifestLocked()
@@ -226,7 +233,11 @@ func (r *Rewrite) switchTo() error {
 	for _, e := range m.hist {
 		e.typ = typeHistory
 	}
+	for _, e := range m.kept {
+		e.typ, e.kept = typeHistory, true
+	}
 	l.segMu.Unlock()
+	l.trimHistoryLocked()
 	return nil
 }
 

@@ -1,10 +1,6 @@
 package aof
 
-import (
-	"runtime"
-	"sync/atomic"
-	"time"
-)
+import "sync/atomic"
 
 // A role is held by one thread at a time. Who finds it taken leaves a wish, which the holder sees when it wants to leave.
 //
@@ -14,7 +10,12 @@ import (
 type role struct {
 	state atomic.Uint32
 	_     [60]byte
+
+	waiting atomic.Int32  // in lock; a holder looks after it became idle, a waiter tries again after it counted itself
+	freed   chan struct{} // of one place
 }
+
+func (r *role) init() { r.freed = make(chan struct{}, 1) }
 
 const (
 	roleIdle = iota
@@ -43,19 +44,32 @@ func (r *role) enter() bool {
 // leave gives the role up, or returns false when a wish came in: the caller still holds the role and serves the wish.
 func (r *role) leave() bool {
 	if r.state.CompareAndSwap(roleHeld, roleIdle) {
+		r.wake()
 		return true
 	}
 	r.state.Store(roleHeld)
 	return false
 }
 
-// lock takes the role, waiting for the holder. For rare procedures only (failure, rotation for a rewrite, Close).
+// abandon gives the role up whatever was wished; the caller sees to it otherwise.
+func (r *role) abandon() {
+	r.state.Store(roleIdle)
+	r.wake()
+}
+
+func (r *role) wake() {
+	if r.waiting.Load() > 0 {
+		wake(r.freed)
+	}
+}
+
+// lock takes the role, waiting for the holder. For rare procedures only (failure, a full disk, Close).
 func (r *role) lock() {
-	for i := 0; !r.state.CompareAndSwap(roleIdle, roleHeld); i++ {
-		if i < 100 {
-			runtime.Gosched()
-		} else {
-			time.Sleep(50 * time.Microsecond)
+	for !r.state.CompareAndSwap(roleIdle, roleHeld) {
+		r.waiting.Add(1)
+		if r.state.Load() != roleIdle {
+			<-r.freed
 		}
+		r.waiting.Add(-1)
 	}
 }

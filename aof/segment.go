@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // position is a batch boundary in a segment.
@@ -176,7 +177,8 @@ func (l *Log) mapPrepared(s *segment, size int64) error {
 // is written to it. metaMu must be held.
 func (l *Log) registerLocked(s *segment) error { return l.registerAs(s, newEpoch()) }
 
-// registerAs is registerLocked for a segment that has batches under an epoch already.
+// registerAs is registerLocked for a segment that has batches under an epoch already. The sidecar knows the name before there is a
+// file of it, and the manifest last: what a crash leaves in between is removed by the next start.
 func (l *Log) registerAs(s *segment, epoch uint32) error {
 	m := &l.meta
 	m.maxIncr++
@@ -184,19 +186,22 @@ func (l *Log) registerAs(s *segment, epoch uint32) error {
 	s.epoch = epoch
 	e := &fileEntry{name: fmt.Sprintf("%s.%d.incr.aof", l.o.Name, m.maxIncr), seq: m.maxIncr, typ: typeIncr, state: stateActive,
 		epoch: s.epoch, start: unknownOffset}
-	if err := l.o.FS.Rename(l.path(old), l.path(e.name)); err != nil {
-		return err
-	}
-	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
-		return err
-	}
-	s.entry = e
 	m.incr = append(m.incr, e)
-	if err := l.saveAddedLocked(); err != nil {
-		m.incr = m.incr[:len(m.incr)-1]
-		return err
+	err := l.saveSidecarLocked()
+	if err == nil {
+		err = l.o.FS.Rename(l.path(old), l.path(e.name))
 	}
-	return nil
+	if err == nil {
+		s.entry = e
+		err = l.o.FS.SyncDir(l.o.Dir)
+	}
+	if err == nil {
+		err = l.saveManifestLocked()
+	}
+	if err != nil {
+		m.incr = m.incr[:len(m.incr)-1]
+	}
+	return err
 }
 
 // rotate changes over to the next segment at the cut, which the drainer has reached. The append role must be held.
@@ -204,6 +209,7 @@ func (l *Log) rotate() error {
 	old := l.active
 	if old.pos == 0 && (old.prepared > 0 || !l.nextPrepared.Load()) {
 		l.cut.Store(noCut) // nothing before the cut is in this segment: it serves as the next
+		wake(l.cutBy)
 		return nil
 	}
 	l.segMu.Lock()
@@ -238,6 +244,7 @@ func (l *Log) rotate() error {
 	l.active = s
 	l.segMu.Unlock()
 	l.cut.Store(noCut)
+	wake(l.cutBy)
 	l.wakeKeeper()
 	return nil
 }
@@ -319,27 +326,25 @@ func (l *Log) unregister(s *segment) error {
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
 	m := &l.meta
-	was := m.incr
-	m.incr = nil
-	for _, e := range was {
-		if e != s.entry {
-			m.incr = append(m.incr, e)
-		}
-	}
+	incr, kept := m.incr, m.kept
+	is := func(e *fileEntry) bool { return e == s.entry }
+	m.incr = slices.DeleteFunc(slices.Clone(incr), is)
+	m.kept = slices.DeleteFunc(slices.Clone(kept), is) // a rewrite may have come in between
 	if err := l.saveManifestLocked(); err != nil {
-		m.incr = was // the manifest may still name it, so the sidecar must
+		m.incr, m.kept = incr, kept // the manifest may still name it, so the sidecar must
 		return err
 	}
-	if err := l.saveSidecarLocked(); err != nil {
-		return err
-	}
+	// The sidecar last: it makes sure that the name is gone, or finds it again after a crash.
 	if s.prepared == 0 {
-		return l.o.FS.Remove(l.path(s.entry.name))
+		if err := l.o.FS.Remove(l.path(s.entry.name)); err != nil {
+			return err
+		}
+		return l.saveSidecarLocked()
 	}
 	name := m.spareName()
 	if err := l.o.FS.Rename(l.path(s.entry.name), l.path(name)); err != nil {
 		return err
 	}
 	m.spares = append(m.spares, name)
-	return nil
+	return l.saveSidecarLocked()
 }

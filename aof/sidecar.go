@@ -14,10 +14,11 @@ import (
 //	tidemark-aof 1
 //	id 0123456789abcdef0123456789abcdef01234567
 //	ancestor 89abcdef0123456789abcdef0123456789abcdef end 524288 of 0123456789abcdef0123456789abcdef01234567
-//	base appendonly.aof.2.base.rdb offset 1048576 id 0123456789abcdef0123456789abcdef01234567
+//	base appendonly.aof.2.base.rdb offset 1048576 id 0123456789abcdef0123456789abcdef01234567 db 3
 //	active appendonly.aof.8.incr.aof epoch 5f3a9c01
 //	closed appendonly.aof.7.incr.aof epoch 0b22c9d4 length 66060288 chain 9ad1c2f0 start 1048576 end 66900000 tail 0
 //	loaded appendonly.aof.3.incr.aof length 1234
+//	history appendonly.aof.6.incr.aof epoch 77aa0b12 length 8192 chain 01020304 start 1040576 end 1048576 tail 0 id 0123456789abc...
 //	sum 1a2b3c4d
 //
 // "detached yes" follows the id while the manifest does not name the segments yet: a log opened Fresh, before its first base.
@@ -44,35 +45,53 @@ func (m *meta) sidecar() []byte {
 	if m.detached {
 		fmt.Fprintf(&b, "detached yes\n")
 	}
-	line := func(e *fileEntry) {
+	line := func(e *fileEntry, lineage string) {
 		name := quoteName(e.name)
 		switch {
 		case e.typ == typeBase:
-			if e == m.base && e.start != unknownOffset {
-				fmt.Fprintf(&b, "base %s offset %d id %s\n", name, e.start, m.id)
-			} else if e.start != unknownOffset {
-				fmt.Fprintf(&b, "base %s offset %d id %s\n", name, e.start, id)
+			if e.start == unknownOffset {
+				break
 			}
+			of := id
+			if e == m.base {
+				of = m.id
+			}
+			fmt.Fprintf(&b, "base %s offset %d id %s", name, e.start, of)
+			if e.db > 0 {
+				fmt.Fprintf(&b, " db %d", e.db)
+			}
+			fmt.Fprintln(&b)
 		case e.state == stateActive:
 			fmt.Fprintf(&b, "active %s epoch %08x\n", name, e.epoch)
 		case e.state == stateClosed:
-			fmt.Fprintf(&b, "closed %s epoch %08x length %d chain %08x start %d end %d tail %d\n", name, e.epoch, e.length, e.chain,
+			kind := "closed"
+			if lineage != "" {
+				kind = "history"
+			}
+			fmt.Fprintf(&b, "%s %s epoch %08x length %d chain %08x start %d end %d tail %d", kind, name, e.epoch, e.length, e.chain,
 				e.start, e.end, e.tail)
+			if lineage != "" {
+				fmt.Fprintf(&b, " id %s", lineage)
+			}
+			fmt.Fprintln(&b)
 		case e.state == stateLoaded:
 			fmt.Fprintf(&b, "loaded %s length %d\n", name, e.length)
 		}
 	}
 	for _, e := range m.old {
-		line(e)
+		line(e, e.lineage)
 	}
 	for _, e := range m.hist {
-		line(e)
+		line(e, e.lineage)
 	}
 	if m.base != nil {
-		line(m.base)
+		line(m.base, "")
+	}
+	for _, e := range m.kept {
+		line(e, m.id)
 	}
 	for _, e := range m.incr {
-		line(e)
+		line(e, "")
 	}
 	fmt.Fprintf(&b, "sum %08x\n", crc32.Checksum(b.Bytes(), castagnoli))
 	return b.Bytes()
@@ -141,7 +160,7 @@ func parseSidecar(p []byte) (*sidecar, error) {
 			e.typ = typeBase
 		case "active":
 			e.state = stateActive
-		case "closed":
+		case "closed", "history":
 			e.state = stateClosed
 		case "loaded":
 			e.state = stateLoaded
@@ -150,7 +169,9 @@ func parseSidecar(p []byte) (*sidecar, error) {
 		}
 		for i := 2; i < len(words); i += 2 {
 			if words[i] == "id" {
-				e.id = words[i+1]
+				if e.id = words[i+1]; words[0] == "history" {
+					e.lineage = e.id
+				}
 				continue
 			}
 			base := 10
@@ -174,6 +195,8 @@ func parseSidecar(p []byte) (*sidecar, error) {
 				e.end = v
 			case "tail":
 				e.tail = v
+			case "db":
+				e.db = int(v)
 			}
 		}
 		sc.known[e.name] = e

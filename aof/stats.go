@@ -13,6 +13,7 @@ type Stats struct {
 	SyncNanosTotal, SyncNanosMax, SyncNanosLast     int64
 	RingCapacity, RingUsed, RingUsedMax, FullStalls int64
 	Segments, SpareSegments                         int64
+	HistoryBytes                                    int64 // of the log, in files that a rewrite replaced and that can be read still
 	DelayedFsync                                    int64
 	// CommitSizes[i] counts batches of [2^i, 2^(i+1)) bytes, SyncTimes[i] syncs of [2^i, 2^(i+1)) ns.
 	CommitSizes, SyncTimes [40]int64
@@ -43,6 +44,7 @@ type counters struct {
 type fileStats struct {
 	base, sealed     int64 // bytes
 	segments, spares int64
+	history          int64
 }
 
 // Stats reads the counters. RingUsed is what waits in the rings, with their own headers; RingUsedMax the most log bytes a
@@ -76,6 +78,7 @@ func (l *Log) Stats() Stats {
 	}
 	if f := l.lastFiles.Load(); f != nil {
 		s.BaseBytes, s.CurrentBytes, s.Segments, s.SpareSegments = f.base, f.base+f.sealed, f.segments, f.spares
+		s.HistoryBytes = f.history
 	}
 	if l.o.Memory {
 		return s
@@ -98,6 +101,9 @@ func (l *Log) fileStatsLocked() (f fileStats) {
 		}
 	}
 	f.segments, f.spares = int64(len(m.incr)), int64(len(m.spares))
+	if len(m.kept) > 0 {
+		f.history = m.base.start - m.kept[0].start
+	}
 	l.segMu.Lock()
 	defer l.segMu.Unlock()
 	for _, s := range l.full {

@@ -1,6 +1,9 @@
 package aof
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // The tail is one word: the offset at which the next record begins, and the database the stream is in at that point.
 //
@@ -39,6 +42,20 @@ func selectFor(db int) []byte {
 		return selects[db]
 	}
 	return makeSelect(db)
+}
+
+// selected reads a SELECT.
+func selected(p []byte) (db int, ok bool) {
+	const head = "*2\r\n$6\r\nSELECT\r\n$"
+	if len(p) < len(head) || !bytes.EqualFold(p[:len(head)], []byte(head)) {
+		return 0, false
+	}
+	_, digits, ok := bytes.Cut(p[len(head):], []byte("\r\n"))
+	if !ok {
+		return 0, false
+	}
+	db, err := strconv.Atoi(string(bytes.TrimSuffix(digits, []byte("\r\n"))))
+	return db, err == nil && db >= 0
 }
 
 // reserve takes n bytes, and those of a SELECT if one is needed, from the tail.

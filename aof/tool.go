@@ -398,7 +398,7 @@ func restoreSegment(fsys FS, from, to string, f FileInfo, point RestoreTo) (size
 			if h.unixMS > point.UnixMS {
 				break
 			}
-		} else if h.offset+int64(len(p)) > point.Offset {
+		} else if h.offset+h.counted() > point.Offset {
 			last = true
 			keep := 0
 			for keep < len(p) {
@@ -424,7 +424,7 @@ func restoreSegment(fsys FS, from, to string, f FileInfo, point RestoreTo) (size
 			return 0, 0, 0, err
 		}
 		size += headerBytes + int64(len(p))
-		end = h.offset + int64(len(p))
+		end = h.offset + h.counted()
 		chain = chainCRC(chain, crc)
 		if last {
 			break

@@ -38,8 +38,9 @@ type verified struct {
 	payload []byte
 	off     int64
 	position
-	synced int64
-	unixMS int64
+	synced   int64
+	unixMS   int64
+	preamble bool
 }
 
 // chunk is a stretch of the file and the batches that lie wholly in it.
@@ -48,7 +49,8 @@ type chunk struct {
 	batches []verified
 }
 
-// run calls fn for every payload, in order; p is valid during the call. Errors of fn and of reading end it.
+// run calls fn for every payload, in order; p is valid during the call, and off is NotLogged for a preamble. Errors of fn and of
+// reading end it.
 func (w *walker) run(fn func(p []byte, off int64) error) error {
 	full := make(chan *chunk, chunksAhead)
 	free := make(chan *chunk, chunksAhead)
@@ -82,7 +84,11 @@ func (w *walker) run(fn func(p []byte, off int64) error) error {
 		for i := range c.batches {
 			b := &c.batches[i]
 			if applyErr == nil {
-				if applyErr = fn(b.payload, b.off); applyErr != nil {
+				off := b.off
+				if b.preamble {
+					off = NotLogged
+				}
+				if applyErr = fn(b.payload, off); applyErr != nil {
 					close(quit)
 					break
 				}
@@ -138,7 +144,7 @@ func (w *walker) read(c *chunk) (more bool, err error) {
 		}
 		if len(p) < headerBytes {
 			w.why = "the file ends where a batch should begin"
-			if len(p) > 0 && len(p) >= len(headerMagic) && string(p[:len(headerMagic)]) == headerMagic {
+			if len(p) >= len(headerMagic) && (string(p[:len(headerMagic)]) == headerMagic || string(p[:len(headerMagic)]) == preambleMagic) {
 				w.partial = int64(len(p))
 			}
 			return false, nil
@@ -155,6 +161,10 @@ func (w *walker) read(c *chunk) (more bool, err error) {
 		if h.offset != w.off {
 			w.why = fmt.Sprintf("the batch begins at log offset %d", h.offset)
 			w.partial = headerBytes
+			return false, nil
+		}
+		if h.preamble && w.pos > 0 {
+			w.why = "there is a preamble in the middle of the file"
 			return false, nil
 		}
 		total := headerBytes + int64(h.length)
@@ -185,9 +195,9 @@ func (w *walker) read(c *chunk) (more bool, err error) {
 		}
 		at += int(total)
 		w.pos += total
-		w.off += int64(h.length)
+		w.off += h.counted()
 		w.chain = chainCRC(w.chain, h.crc)
-		c.batches = append(c.batches, verified{payload, h.offset, position{w.pos, w.off, w.chain}, h.synced, h.unixMS})
+		c.batches = append(c.batches, verified{payload, h.offset, position{w.pos, w.off, w.chain}, h.synced, h.unixMS, h.preamble})
 	}
 }
 
