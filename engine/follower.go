@@ -1,148 +1,136 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
+	"time"
+
 	"tidemark/aof"
-	"tidemark/engine/command"
-	"tidemark/netio/resp"
 )
 
-// Follower executes a primary's stream and puts the same bytes into our log, at the same offsets. It is the replayer with a log behind it:
-// commands go by batches whose cache misses overlap. One goroutine at a time, that of the loop with the link.
+// Follower executes a primary's stream on a replica and puts the same bytes, at the same offsets, into the log. It works where the link is served, on
+// one event loop. While it does, Role.Replica is set, so that nobody else writes into the log.
+//
+// A batch of effects is executed and logged under one hold of all shards' locks: a snapshot lies before it or behind it, and clients that read what it
+// changed wait, like on the primary, until that is in the log, or under appendfsync always on the disk.
 type Follower struct {
-	s       *Server
-	r       *replayer
+	executor
 	log     *aof.Log
-	applied int64
 	blocked bool
-	getAck  bool
-	within  bool // between MULTI and EXEC, while they are executed
-	open    int  // bytes of a transaction at the front of the input that were searched for its EXEC in vain
+	more    bool
 }
-
-// followBytes is how much of the stream is executed under one hold of the locks, but for a transaction, which is never divided.
-const followBytes = 16 << 10
 
 // NewFollower returns one that goes on at the end of the log, which must be open, where the stream is in database db.
 func (s *Server) NewFollower(db int) *Follower {
-	f := &Follower{s: s, r: s.newReplayer(), log: s.store.Log()}
-	f.r.ctx.DB = db
-	f.applied = f.log.Reserved()
+	f := &Follower{executor: s.newExecutor(), log: s.store.Log()}
+	f.ctx.DB = db
 	return f
 }
 
-// Applied is the log offset up to which the stream is executed.
-func (f *Follower) Applied() int64 { return f.applied }
+const (
+	// followNanos bounds one Apply, and by that the loop's turn.
+	followNanos = int64(time.Millisecond)
+	// followMost is the longest effect that is waited for.
+	followMost = aof.MaxEffect
+)
 
-// DB is the database that the stream is in there.
-func (f *Follower) DB() int { return f.r.ctx.DB }
-
-// Blocked reports whether the last Apply found the ring full: it is to be called again once the log made room, which whoever commits tells
-// (Extension.LoopProgress).
-func (f *Follower) Blocked() bool { return f.blocked }
-
-// GetAck reports, once, whether the primary asked for an acknowledgement (REPLCONF GETACK).
-func (f *Follower) GetAck() bool {
-	asked := f.getAck
-	f.getAck = false
-	return asked
-}
-
-// Apply executes the whole effects at the front of p, transactions undivided, and returns how many bytes they took; the rest is to be offered again
-// with more behind it. p is not kept. An error names the log offset; what is returned with it was executed, the rest cannot be. The loop's turn
-// must end with a commit: Apply sees to that.
+// Apply executes the whole effects at the front of p, a MULTI block as one, appends their bytes to the log, and returns how many bytes they took. 0
+// without an error: the first effect is not whole yet (Need), or the log has no room (Blocked). It takes no longer than about a millisecond, and
+// when it leaves whole effects for that reason More says so.
+//
+// After an error, which names the log offset, the stream cannot be followed any further. Nothing of the effect at fault was executed, unless it is a
+// transaction of more than 64 commands: then a part of that is in memory and not in the log, and the data must be replaced.
+//
+// Between two calls p may only grow behind, and shrink in front by what was taken. One goroutine at a time, that of the link's loop, whose turn must end
+// with a commit (CommitSoon) when anything was taken, and when the log had no room.
 func (f *Follower) Apply(p []byte) (n int, err error) {
-	defer f.r.ctx.Publish()
-	f.blocked = false
-	f.r.ctx.Now = nowMillis()
-	for n < len(p) && err == nil && !f.blocked {
-		used := 0
-		f.r.ctx.Follow(f.log, func() ([]byte, int) {
-			if f.blocked = !f.log.Room(0); f.blocked {
-				return nil, 0
-			}
-			db := f.r.ctx.DB
-			used, err = f.stretch(p[n:])
-			f.s.followDB.Store(int64(f.r.ctx.DB))
-			return p[n : n+used], db
-		})
-		if used == 0 {
-			break
-		}
-		f.applied += int64(used)
-		n += used
+	f.blocked, f.more = false, false
+	if waits, err := f.partial.waits(p); waits || err != nil {
+		return 0, f.tooLong(err)
 	}
-	return n, err
-}
-
-// stretch executes up to followBytes. All shards are locked.
-func (f *Follower) stretch(p []byte) (n int, err error) {
-	for n < len(p) && (n < followBytes || f.within) {
-		if !f.within && f.unfinished(p[n:], n) {
+	if f.log == nil || f.s.store.Log() != f.log || !f.s.store.Following.Load() {
+		return 0, errors.New("a stream cannot be followed: this server is no replica, or its log is another now")
+	}
+	defer f.ctx.Publish()
+	start := time.Now()
+	f.ctx.Now = start.UnixMilli()
+	for n < len(p) {
+		if n > 0 && int64(time.Since(start)) > followNanos {
+			f.more = true
 			break
 		}
-		used, count, perr := f.r.gather(p[n:], f.applied+int64(n))
-		if used > 0 {
-			f.open = 0
-			if err := f.r.runBatch(f.r.batch[:count]); err != nil {
-				return n, err
-			}
-			for i := range f.r.batch[:count] {
-				f.note(&f.r.batch[i])
-			}
-			n += used
+		used, err := f.step(p[n:])
+		if used == 0 {
+			return n, f.tooLong(err)
 		}
-		if perr != nil || used == 0 {
-			return n, perr
-		}
+		n += used
 	}
 	return n, nil
 }
 
-// note looks at what a command means for the stream.
-func (f *Follower) note(x *replayed) {
-	if x.d.Flags&command.Write != 0 {
-		return
+// tooLong is err, or the error of an effect that is longer than any may be.
+func (f *Follower) tooLong(err error) error {
+	if need := f.partial.need(); err == nil && int64(need) > followMost {
+		return fmt.Errorf("at log offset %d: an effect of more than %d bytes", f.s.logOffset(), int64(followMost))
 	}
-	switch x.d.Name {
-	case "multi":
-		f.within = true
-	case "exec":
-		f.within = false
-	case "replconf":
-		if len(x.args) > 1 && command.Is(x.args[1], "getack") {
-			f.getAck = true
-		}
-	}
+	return err
 }
 
-// unfinished reports whether p begins with a transaction whose EXEC is not there yet, remembering how far it has looked: a large one comes in
-// many pieces. at is where p begins in what Apply was given: only what stands at its front is offered again.
-func (f *Follower) unfinished(p []byte, at int) bool {
-	if at > 0 {
-		return false // gather looks, once
+// step executes one batch, to its end when that lies behind the batch's 64 commands in a block.
+func (f *Follower) step(p []byte) (n int, err error) {
+	log := f.log
+	off, db := log.Reserved(), f.ctx.DB
+	if n, err = f.gather(p, off); n == 0 {
+		return 0, err
 	}
-	var args [][]byte
-	pos := f.open
-	if pos == 0 {
-		n, a, err := resp.ParseCommand(p, args)
-		if n == 0 || err != nil || len(a) != 1 || !command.Is(a[0], "multi") {
-			return false
+	room := false
+	f.ctx.Follow(func() int64 {
+		if room = log.Room(0); !room {
+			return 0
 		}
-		pos, args = n, a
-	}
-	for pos < len(p) {
-		n, a, err := resp.ParseCommand(p[pos:], args[:0])
+		f.run()
+		for f.block && err == nil {
+			used := 0
+			used, err = f.gather(p[n:], off+int64(n))
+			f.run()
+			n += used
+		}
 		if err != nil {
-			return false // gather says what is wrong
+			return 0 // a block cannot be in the log by half
 		}
-		if n == 0 {
-			break
-		}
-		pos += n
-		if args = a; len(a) == 1 && command.Is(a[0], "exec") {
-			return false
-		}
+		f.s.followDB.Store(int64(f.ctx.DB))
+		return log.Follow(p[:n], db)
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case !room:
+		f.blocked = true
+		f.block = false // gathered again
+		return 0, nil
 	}
-	f.open = pos
-	return true
+	return n, nil
+}
+
+// Applied is the log offset up to which the stream is executed.
+func (f *Follower) Applied() int64 { return f.log.Reserved() }
+
+// Blocked reports whether the last Apply ended because the log had no room: it is to be called again when that has changed, which the commit
+// tells (Extension.LoopProgress).
+func (f *Follower) Blocked() bool { return f.blocked }
+
+// More reports whether the last Apply left whole effects for the sake of the loop's other work.
+func (f *Follower) More() bool { return f.more }
+
+// Need is how many bytes the next Apply needs at least before it can do anything; 0: unknown.
+func (f *Follower) Need() int { return f.partial.need() }
+
+// DB is the database that the stream is in now.
+func (f *Follower) DB() int { return f.ctx.DB }
+
+// GetAck reports, once, whether the primary has asked for an acknowledgement (REPLCONF GETACK).
+func (f *Follower) GetAck() bool {
+	was := f.getAck
+	f.getAck = false
+	return was
 }

@@ -29,21 +29,41 @@ func (w *rdbWriter) write(p []byte) error {
 	return err
 }
 
-// begin writes the header. offset is the log offset at which the file's content is exact, db the database that the stream is in there.
-func (w *rdbWriter) begin(s *Server, kind snapshotKind, offset int64, db int) error {
+// streamPlace is where a snapshot stands in the log's stream.
+type streamPlace struct {
+	logged bool  // there is a log
+	offset int64 // at which the snapshot is exact
+	db     int   // that the stream is in there
+}
+
+// streamPlaceLocked is the place of a snapshot that is taken now. All shards must be locked, or nobody writes. A log of this server's own says SELECT behind
+// it; that of a replica goes on as the primary's stream does.
+func (s *Server) streamPlaceLocked() streamPlace {
+	log := s.store.Log()
+	if log == nil {
+		return streamPlace{}
+	}
+	return streamPlace{logged: true, offset: log.Mark(), db: s.StreamDB()}
+}
+
+// begin writes the header.
+func (w *rdbWriter) begin(s *Server, kind snapshotKind, at streamPlace) error {
 	base := "0"
 	if kind == kindAOF {
 		base = "1"
 	}
-	return w.write(rdb.AppendHeader(nil,
-		rdb.Aux{Key: "redis-ver", Value: RedisVersion},
-		rdb.Aux{Key: "redis-bits", Value: "64"},
-		rdb.Aux{Key: "ctime", Value: strconv.FormatInt(time.Now().Unix(), 10)},
-		rdb.Aux{Key: "used-mem", Value: strconv.FormatInt(s.store.UsedMemory(), 10)},
-		rdb.Aux{Key: "repl-stream-db", Value: strconv.Itoa(db)},
-		rdb.Aux{Key: "repl-id", Value: s.replicationID()},
-		rdb.Aux{Key: "repl-offset", Value: strconv.FormatInt(offset, 10)},
-		rdb.Aux{Key: "aof-base", Value: base}))
+	fields := []rdb.Aux{
+		{Key: "redis-ver", Value: RedisVersion},
+		{Key: "redis-bits", Value: "64"},
+		{Key: "ctime", Value: strconv.FormatInt(time.Now().Unix(), 10)},
+		{Key: "used-mem", Value: strconv.FormatInt(s.store.UsedMemory(), 10)},
+	}
+	if at.logged {
+		fields = append(fields, rdb.Aux{Key: "repl-stream-db", Value: strconv.Itoa(at.db)},
+			rdb.Aux{Key: "repl-id", Value: s.replicationID()},
+			rdb.Aux{Key: "repl-offset", Value: strconv.FormatInt(at.offset, 10)})
+	}
+	return w.write(rdb.AppendHeader(nil, append(fields, rdb.Aux{Key: "aof-base", Value: base})...))
 }
 
 func (w *rdbWriter) end() error {
@@ -66,9 +86,9 @@ func (s *Server) encoder() *rdb.Encoder {
 
 // writeRDB writes all data, which do not change meanwhile, to out: either all shards are locked by the caller, or with loading set clients are kept from
 // writing and no shard is locked.
-func (s *Server) writeRDB(out io.Writer, kind snapshotKind, offset int64, loading bool) error {
+func (s *Server) writeRDB(out io.Writer, kind snapshotKind, at streamPlace, loading bool) error {
 	w := &rdbWriter{out: out, checksum: s.cfg.Load().RDBChecksum}
-	if err := w.begin(s, kind, offset, s.StreamDB()); err != nil {
+	if err := w.begin(s, kind, at); err != nil {
 		return err
 	}
 	ks, e := s.store.KS, s.encoder()
@@ -266,5 +286,7 @@ func (r *replayer) LoadRDB(path string) (size int64, err error) {
 	}
 	defer f.Close()
 	ld := &rdbLoad{s: r.s, name: path}
-	return ld.read(bufio.NewReader(f))
+	size, err = ld.read(bufio.NewReader(f))
+	r.ctx.DB = ld.origin.db
+	return size, err
 }

@@ -8,20 +8,24 @@ import (
 	"tidemark/netio/resp"
 )
 
-// replayer executes what recovery reads. It is a client of command.Ctx like any other, that logs nothing and lets nothing expire.
+// executor executes what a log holds: in recovery, and what a primary sends. It is a client of command.Ctx like any other, that logs nothing by
+// itself and lets nothing expire.
 //
 // It goes by batches: the commands of a batch are parsed, then the buckets of their keys are touched, then the entries, and only then
 // the first is executed. A log of SETs is replayed at the speed of the memory, and this way the cache misses of a batch overlap.
-type replayer struct {
-	s      *Server
-	ctx    *command.Ctx
-	batch  []replayed
-	warmth uint64
-	baseDB int // database that the stream is in where the base is exact
-	errors int // commands that replied an error: the first is reported, the rest only counted
+type executor struct {
+	s       *Server
+	ctx     *command.Ctx
+	batch   []replayed
+	count   int  // of the batch, as gathered
+	block   bool // the batch ends inside a MULTI block, of which all is there
+	partial unfinished
+	warmth  uint64
+	errors  int  // commands that replied an error: the first is reported, the rest only counted
+	getAck  bool // a REPLCONF GETACK was executed
 }
 
-// replayed is one command of a batch. Its arguments are views into what Apply was given.
+// replayed is one command of a batch. Its arguments are views into what was parsed.
 type replayed struct {
 	d    *command.Descriptor
 	args [][]byte
@@ -29,169 +33,247 @@ type replayed struct {
 	key  command.Key // the only key, if Name is set
 }
 
-const replayBatch = 64
+const (
+	replayBatch = 64       // commands
+	batchBytes  = 64 << 10 // about, if none of the effects is longer
+)
 
-func (s *Server) newReplayer() *replayer {
-	r := &replayer{s: s, ctx: command.NewCtx(s.store, s.table), batch: make([]replayed, replayBatch)}
-	r.ctx.Replay = true
-	r.ctx.Now = nowMillis()
-	return r
+func (s *Server) newExecutor() executor {
+	e := executor{s: s, ctx: command.NewCtx(s.store, s.table), batch: make([]replayed, replayBatch)}
+	e.ctx.Replay = true
+	e.ctx.Now = nowMillis()
+	return e
 }
+
+// unfinished remembers how far an effect of which only a part has arrived was looked at, so that each byte is looked at once however it arrives.
+// Positions are relative to the effect's first byte.
+type unfinished struct {
+	at   int          // whole commands of its block lie before this
+	part resp.Partial // the command from there on
+	args [][]byte
+}
+
+func (u *unfinished) reset() {
+	u.at = 0
+	u.part.Reset()
+}
+
+// waits reports whether the effect at the front of p is still known to be incomplete.
+func (u *unfinished) waits(p []byte) (bool, error) {
+	if u.part.Need() == 0 || u.at > len(p) {
+		return false, nil
+	}
+	n, err := resp.ResumeCommand(&u.part, p[u.at:])
+	if n == 0 && err == nil {
+		return true, nil
+	}
+	u.part.Reset()
+	return false, err
+}
+
+// need is how long the effect must become before anything new can be said of it; 0: unknown.
+func (u *unfinished) need() int {
+	if n := u.part.Need(); n > 0 {
+		return u.at + n
+	}
+	return 0
+}
+
+// blockEnd is the length of the block at the front of p, whose MULTI takes multi bytes, or 0 when its EXEC is not there yet.
+func (u *unfinished) blockEnd(p []byte, multi int) (int, error) {
+	for u.at = max(u.at, multi); u.at < len(p); {
+		n, args, err := resp.ParseCommand(p[u.at:], u.args[:0])
+		if err != nil {
+			return 0, err
+		}
+		u.at += n
+		if u.args = args; len(args) == 0 {
+			if u.at < len(p) {
+				err = u.begin(p)
+			}
+			return 0, err
+		}
+		if len(args) == 1 && command.Is(args[0], "exec") {
+			end := u.at
+			u.reset()
+			return end, nil
+		}
+	}
+	return 0, nil
+}
+
+// begin looks at the command at u.at, which is incomplete.
+func (u *unfinished) begin(p []byte) error {
+	u.part.Reset()
+	_, err := resp.ResumeCommand(&u.part, p[u.at:])
+	return err
+}
+
+// gather parses commands into the batch, and returns the bytes they take: whole effects, or a part of a MULTI block that is there as a whole
+// (block is set then, and the next call goes on with it). 0: the effect at the front of p is not whole yet, or cannot be executed (err). off is the log
+// offset of p.
+func (e *executor) gather(p []byte, off int64) (n int, err error) {
+	e.count = 0
+	multi, before := -1, 0 // where a block begins that began in this batch: the bytes and commands before it
+	for e.count < replayBatch && n < len(p) && n < batchBytes {
+		x := &e.batch[e.count]
+		used, args, err := resp.ParseCommand(p[n:], x.args[:0])
+		x.args, x.off = args, off+int64(n)
+		if len(args) == 0 && err == nil { // filler, or not whole
+			n += used
+			if n < len(p) {
+				err = e.partial.begin(p[n:])
+			}
+			return n, e.at(x, err, e.count > 0)
+		}
+		if err == nil && len(args) == 1 && command.Is(args[0], "multi") && !e.block {
+			var end int
+			if end, err = e.partial.blockEnd(p[n:], used); end == 0 {
+				return n, e.at(x, err, e.count > 0)
+			}
+			e.block, multi, before = true, n, e.count
+		}
+		if err == nil {
+			err = e.resolve(x)
+		}
+		if err != nil {
+			// What comes before is executed first; then this one is at the front.
+			if multi >= 0 && e.block {
+				n, e.count, e.block = multi, before, false
+			}
+			if e.count == 0 {
+				n = 0
+			}
+			return n, e.at(x, err, n > 0)
+		}
+		n += used
+		e.count++
+		if e.block && len(args) == 1 && command.Is(args[0], "exec") {
+			e.block = false
+		}
+	}
+	return n, nil
+}
+
+// at is err with its place, unless it is for later.
+func (e *executor) at(x *replayed, err error, later bool) error {
+	if err == nil || later {
+		return nil
+	}
+	return fmt.Errorf("at log offset %d: %w", x.off, err)
+}
+
+// passedOver are commands of replication streams that concern nobody here.
+var passedOver = map[string]bool{"publish": true, "spublish": true, "replconf": true}
+
+// resolve finds the command and checks what a client's dispatch would.
+func (e *executor) resolve(x *replayed) error {
+	d, unknownSub := e.s.table.Resolve(x.args)
+	x.d = d
+	switch {
+	case (d == nil || unknownSub) && passedOver[string(bytes.ToLower(x.args[0]))]:
+		x.d = nil
+	case d == nil || unknownSub:
+		return fmt.Errorf("unknown command '%.64s'; the log was written by a newer or another server", x.args[0])
+	case d.Arity > 0 && len(x.args) != d.Arity || len(x.args) < -d.Arity:
+		return fmt.Errorf("%s", command.WrongArity(d))
+	case d.Name == "select":
+		if db, ok := command.ParseInt(x.args[1]); !ok || db < 0 || int(db) >= e.s.store.KS.Databases() {
+			return fmt.Errorf("SELECT %.20s: the server has %d databases; raise 'databases' to load this log", x.args[1], e.s.store.KS.Databases())
+		}
+	}
+	return nil
+}
+
+// run executes the batch. All shards are locked, within Ctx.Exclusively or Ctx.Follow.
+func (e *executor) run() {
+	c, batch := e.ctx, e.batch[:e.count]
+	for i := range batch {
+		x := &batch[i]
+		x.key.Name = nil
+		if x.d == nil {
+			continue
+		}
+		if at := x.d.SoleKey(x.args); at > 0 {
+			x.key = c.Store.MakeKey(x.args[at])
+			x.key.Arg = at
+		}
+	}
+	for i := range batch { // nothing else in this loop: the more of its loads the processor has in flight at once, the better
+		if x := &batch[i]; x.key.Name != nil {
+			e.warmth += x.key.Shard.Warm(c.DB, x.key.Hash)
+		}
+	}
+	for i := range batch {
+		if x := &batch[i]; x.key.Name != nil {
+			e.warmth += uint64(x.key.Shard.Find(c.DB, x.key.Hash, x.key.Name))
+		}
+	}
+	for i := range batch {
+		e.one(&batch[i])
+	}
+}
+
+func (e *executor) one(x *replayed) {
+	c := e.ctx
+	switch {
+	case x.d == nil || x.d.Name == "replconf":
+		e.getAck = e.getAck || len(x.args) > 1 && command.Is(x.args[0], "replconf") && command.Is(x.args[1], "getack")
+		return
+	case x.d.Name == "select":
+		db, _ := command.ParseInt(x.args[1])
+		c.DB = int(db)
+		return
+	case x.d.Flags&command.Write == 0:
+		return // PING and the like keep a replication stream alive, MULTI and EXEC hold a block together
+	}
+	c.Cmd, c.Args, c.Raw = x.d, x.args, nil
+	c.W.B = c.W.B[:0]
+	if x.key.Name != nil {
+		c.RunOn(&x.key)
+	} else {
+		c.Run()
+	}
+	if bytes.HasPrefix(c.W.B, []byte{'-'}) {
+		if e.errors++; e.errors == 1 {
+			e.s.log.Warningf("Executing %.64q at log offset %d gave an error: %.200s", x.args[0], x.off, bytes.TrimSpace(c.W.B[1:]))
+		}
+	}
+	if cap(c.W.B) > maxReplayReply {
+		c.W.B = nil
+	}
+}
+
+// maxReplayReply bounds the memory for replies that nobody reads.
+const maxReplayReply = 1 << 20
+
+// replayer executes what recovery reads.
+type replayer struct{ executor }
+
+func (s *Server) newReplayer() *replayer { return &replayer{s.newExecutor()} }
 
 // LoadBase loads an RDB file.
 func (r *replayer) LoadBase(path string) error {
 	from, err := r.s.loadRDB(path, false)
-	r.baseDB = from.db
+	r.ctx.DB = from.db
 	return err
 }
 
 // Apply executes the whole effects at the front of p. A MULTI block counts as one effect: it is executed only when its EXEC is there.
 func (r *replayer) Apply(p []byte, off int64) (n int, err error) {
 	defer r.ctx.Publish()
-	for n < len(p) && err == nil {
+	r.partial.reset()
+	for n < len(p) {
 		if err := r.s.loading.goesOn(); err != nil {
 			return n, err
 		}
-		var used, count int
-		used, count, err = r.gather(p[n:], off+int64(n))
+		used, err := r.gather(p[n:], off+int64(n))
 		if used == 0 {
-			break
-		}
-		r.ctx.Exclusively(func() {
-			if e := r.runBatch(r.batch[:count]); e != nil {
-				err = e
-			}
-		})
-		if err != nil {
 			return n, err
 		}
+		r.ctx.Exclusively(r.run)
 		n += used
 		r.s.loading.done.Add(int64(used))
 	}
-	return n, err
-}
-
-// gather parses commands into the batch, a MULTI block whole or not at all, and returns the bytes and the commands taken.
-func (r *replayer) gather(p []byte, off int64) (n, count int, err error) {
-	for count < replayBatch && n < len(p) {
-		used, err := r.parse(p[n:], count, off+int64(n))
-		if err != nil || used == 0 {
-			return n, count, err
-		}
-		x := &r.batch[count]
-		if len(x.args) == 0 { // filler
-			n += used
-			if n < len(p) {
-				return n, count, nil
-			}
-			continue
-		}
-		if len(x.args) == 1 && command.Is(x.args[0], "multi") {
-			body, err := blockLength(p[n+used:], off+int64(n+used))
-			if err != nil || body == 0 {
-				return n, count, err
-			}
-		}
-		n += used
-		count++
-	}
-	return n, count, nil
-}
-
-// parse parses one command into a place of the batch, which grows for blocks.
-func (r *replayer) parse(p []byte, at int, off int64) (n int, err error) {
-	x := &r.batch[at]
-	n, x.args, err = resp.ParseCommand(p, x.args[:0])
-	x.off = off
-	if err != nil {
-		return 0, fmt.Errorf("at log offset %d: %w", off, err)
-	}
 	return n, nil
-}
-
-// runBatch executes commands. All shards are locked.
-func (r *replayer) runBatch(batch []replayed) (err error) {
-	c := r.ctx
-	for i := range batch {
-		x := &batch[i]
-		x.key.Name = nil
-		if x.d, err = r.resolve(x); err != nil {
-			return err
-		}
-		if name := x.d.SoleKey(x.args); name != nil {
-			x.key = c.Store.MakeKey(name)
-		}
-	}
-	for i := range batch { // nothing else in this loop: the more of its loads the processor has in flight at once, the better
-		if x := &batch[i]; x.key.Name != nil {
-			r.warmth += x.key.Shard.Warm(c.DB, x.key.Hash)
-		}
-	}
-	for i := range batch {
-		if x := &batch[i]; x.key.Name != nil {
-			r.warmth += uint64(x.key.Shard.Find(c.DB, x.key.Hash, x.key.Name))
-		}
-	}
-	for i := range batch {
-		if err = r.run(&batch[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// resolve finds the command and checks what a client's dispatch would.
-func (r *replayer) resolve(x *replayed) (*command.Descriptor, error) {
-	d, unknownSub := r.s.table.Resolve(x.args)
-	switch {
-	case d == nil || unknownSub:
-		return nil, fmt.Errorf("at log offset %d: unknown command '%.64s'; the log was written by a newer or another server", x.off, x.args[0])
-	case d.Arity > 0 && len(x.args) != d.Arity || len(x.args) < -d.Arity:
-		return nil, fmt.Errorf("at log offset %d: %s", x.off, command.WrongArity(d))
-	}
-	return d, nil
-}
-
-// blockLength is the length of the commands up to and with EXEC, or 0 when that is not there yet.
-func blockLength(p []byte, off int64) (int, error) {
-	var args [][]byte
-	for at := 0; at < len(p); {
-		n, a, err := resp.ParseCommand(p[at:], args[:0])
-		if err != nil {
-			return 0, fmt.Errorf("at log offset %d: %w", off+int64(at), err)
-		}
-		if n == 0 {
-			return 0, nil
-		}
-		at += n
-		if args = a; len(a) == 1 && command.Is(a[0], "exec") {
-			return at, nil
-		}
-	}
-	return 0, nil
-}
-
-func (r *replayer) run(x *replayed) error {
-	c := r.ctx
-	if x.d.Name == "select" {
-		db, ok := command.ParseInt(x.args[1])
-		if !ok || db < 0 || int(db) >= c.Store.KS.Databases() {
-			return fmt.Errorf("at log offset %d: SELECT %.20s: the server has %d databases; raise 'databases' to load this log",
-				x.off, x.args[1], c.Store.KS.Databases())
-		}
-		c.DB = int(db)
-		return nil
-	}
-	if x.d.Flags&command.Write == 0 {
-		return nil // PING and the like keep a replication stream alive, MULTI and EXEC hold a block together
-	}
-	c.Cmd, c.Args, c.Raw = x.d, x.args, nil
-	c.W.B = c.W.B[:0]
-	c.Run()
-	if bytes.HasPrefix(c.W.B, []byte{'-'}) {
-		if r.errors++; r.errors == 1 {
-			r.s.log.Warningf("Replaying %.64q at log offset %d gave an error: %.200s", x.args[0], x.off, bytes.TrimSpace(c.W.B[1:]))
-		}
-	}
-	return nil
 }

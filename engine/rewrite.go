@@ -69,8 +69,7 @@ type snapshotJob struct {
 	out     sink
 	started time.Time
 	dirty   int64
-	offset  int64        // of the log, at which the snapshot is exact
-	db      int          // that the stream is in there
+	at      streamPlace  // where the snapshot is exact
 	keys    atomic.Int64 // encoded so far
 	ended   chan struct{}
 
@@ -167,11 +166,8 @@ func (s *Server) startSnapshot(kind snapshotKind, open func(offset int64) (sink,
 		done: make([]bool, ks.NumShards()), chunks: make(chan []byte, snapshotQueue), spare: make(chan []byte, snapshotQueue+2),
 		large: make(chan struct{}, 1), ended: make(chan struct{})}
 	ks.LockAll()
-	if log := s.store.Log(); log != nil {
-		j.offset = log.Mark()
-	}
-	j.db = s.StreamDB()
-	out, err := open(j.offset)
+	j.at = s.streamPlaceLocked()
+	out, err := open(j.at.offset)
 	if err == nil {
 		e := s.encoder()
 		j.sn = ks.BeginSnapshot(func(dst []byte, db int, sh *keyspace.Shard, r keyspace.Ref) []byte {
@@ -279,7 +275,7 @@ func (j *snapshotJob) pass() bool {
 // write is the writing goroutine.
 func (j *snapshotJob) write() {
 	w := &rdbWriter{out: j.out, checksum: j.s.cfg.Load().RDBChecksum}
-	err := w.begin(j.s, j.kind, j.offset, j.db)
+	err := w.begin(j.s, j.kind, j.at)
 	if err != nil {
 		j.failed.Store(true)
 	}
@@ -428,12 +424,12 @@ func (s *Server) considerRewrite(log *aof.Log) {
 
 // rewriteNow writes the base of a new AOF while the data are being loaded, that is, while they do not change.
 func (s *Server) rewriteNow(log *aof.Log) error {
-	x := log.Mark()
-	out, err := log.BeginRewrite(x)
+	at := s.streamPlaceLocked()
+	out, err := log.BeginRewrite(at.offset)
 	if err != nil {
 		return err
 	}
-	if err := s.writeRDB(out, kindAOF, x, true); err != nil {
+	if err := s.writeRDB(out, kindAOF, at, true); err != nil {
 		out.Abort()
 		return err
 	}
@@ -450,10 +446,10 @@ func (s *Server) saveRDB(path string) error {
 		return err
 	}
 	if s.Loading() {
-		err = s.writeRDB(out, kindRDB, s.logOffset(), true)
+		err = s.writeRDB(out, kindRDB, s.streamPlaceLocked(), true)
 	} else {
 		s.store.KS.LockAll()
-		err = s.writeRDB(out, kindRDB, s.logOffset(), false)
+		err = s.writeRDB(out, kindRDB, s.streamPlaceLocked(), false)
 		s.store.KS.UnlockAll()
 	}
 	if err != nil {

@@ -244,11 +244,7 @@ func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery,
 	r := s.newReplayer()
 	l, rec, err := aof.Open(o, r)
 	if err == nil {
-		db := r.ctx.DB
-		if rec.Payload == 0 {
-			db = r.baseDB
-		}
-		s.followDB.Store(int64(db))
+		s.followDB.Store(int64(r.ctx.DB))
 	}
 	return l, rec, err
 }

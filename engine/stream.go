@@ -100,6 +100,9 @@ func (s *Server) CommitSoon(l *netio.Loop, sync bool) {
 	}
 }
 
+// WantRoom has the loop commit when its turn ends, and woken when the log has room again, or accepts writes again. On the loop's thread.
+func (s *Server) WantRoom(l *netio.Loop) { s.stateOf(l).awaitLog() }
+
 // SnapshotSink takes a snapshot for replicas. One goroutine calls Write, Commit and Abort.
 type SnapshotSink interface {
 	// Begin is called with all shards locked: the snapshot is exact at the log offset, and everything after it is still to be written. An

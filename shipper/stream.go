@@ -39,6 +39,7 @@ func (st *stream) ServeRaw(c *netio.Conn) {
 		return
 	}
 	c.Advance(st.take(c, c.Input()))
+	c.Expect(st.f.Need())
 }
 
 func (st *stream) take(c *netio.Conn, p []byte) int {
@@ -54,8 +55,12 @@ func (st *stream) take(c *netio.Conn, p []byte) int {
 		c.Kill()
 		return n
 	}
-	if st.f.Blocked() {
+	switch {
+	case st.f.Blocked():
+		st.k.sh.srv.WantRoom(c.Loop())
 		c.HoldQuietly()
+	case st.f.More():
+		c.Again()
 	}
 	if st.f.GetAck() {
 		st.k.sh.srv.CommitSoon(c.Loop(), true)

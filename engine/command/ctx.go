@@ -121,6 +121,12 @@ func (c *Ctx) Run() bool {
 	return ok
 }
 
+// RunOn is Run within Exclusively or Follow, for a command whose only key (Descriptor.SoleKey) was located before.
+func (c *Ctx) RunOn(k *Key) {
+	c.Keys = append(c.Keys[:0], *k)
+	c.call()
+}
+
 // Queued is one command of a block.
 type Queued struct {
 	Cmd  *Descriptor
@@ -178,21 +184,24 @@ func (c *Ctx) Exclusively(run func()) {
 	c.lockedBlock(true, false, nil, run)
 }
 
-// Follow locks every shard and calls run, which executes a stretch of a primary's stream as Exclusively does, on a Ctx with Replay set, and
-// gives its bytes and the database that the stream is in before them. They go into log as they are, and the changed keys are stamped with
-// their end. p empty: nothing was executed.
-func (c *Ctx) Follow(log *aof.Log, run func() (p []byte, db int)) {
+// Follow locks every shard and calls run, which executes effects of another server's stream by Run and RunOn and puts them into the log; end is
+// the log offset of their end. Replies that show what they changed wait for that offset. Only for a Ctx with Replay set.
+func (c *Ctx) Follow(run func() (end int64)) {
 	c.begin()
 	c.lockAll()
 	defer c.unlock()
 	c.block = true
-	p, db := run()
+	end := run()
 	c.block = false
-	c.settle()
-	if len(p) > 0 {
-		c.stamp(log.Follow(p, db))
+	c.counts.dirty += c.total
+	c.stamp(end)
+	if cap(c.changed) > maxChanged {
+		c.changed = nil
 	}
 }
+
+// maxChanged bounds the memory for changed keys that a Ctx keeps between commands.
+const maxChanged = 1 << 16
 
 func (c *Ctx) addLock(key []byte) {
 	si := c.Store.KS.ShardIndex(c.Store.KS.Hash(key))
@@ -338,7 +347,12 @@ func (c *Ctx) call() {
 
 // finish appends the effects while the locks are still held, and stamps the changed keys with their offset.
 func (c *Ctx) finish() {
-	c.settle()
+	c.counts.dirty += c.total
+	for i := range c.changed {
+		if at := c.Store.KS.Shard(c.changed[i].shard).NextExpiry(); at != keyspace.NoExpire {
+			c.Store.LowerNextExpiry(at)
+		}
+	}
 	if c.log == nil {
 		return
 	}
@@ -359,17 +373,7 @@ func (c *Ctx) finish() {
 	c.stamp(end)
 }
 
-// settle accounts for what was changed.
-func (c *Ctx) settle() {
-	c.counts.dirty += c.total
-	for i := range c.changed {
-		if at := c.Store.KS.Shard(c.changed[i].shard).NextExpiry(); at != keyspace.NoExpire {
-			c.Store.LowerNextExpiry(at)
-		}
-	}
-}
-
-// stamp notes the log offset of the changed keys' last write.
+// stamp notes the offset of the end of the changed keys' last write.
 func (c *Ctx) stamp(end int64) {
 	for _, ch := range c.changed {
 		r := &c.Store.rules[ch.shard]

@@ -204,7 +204,7 @@ type Descriptor struct {
 
 	ID     int    // index in Table.All; set by NewTable
 	Parent string // of a subcommand; set by NewTable
-	stats  cmdStats
+	stats  *cmdStats
 	sub    map[string]*Descriptor
 }
 

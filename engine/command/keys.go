@@ -88,13 +88,13 @@ func (ks *KeySpec) search(args [][]byte) int {
 	return 0
 }
 
-// SoleKey is the argument that is the request's only key, or nil when the command has none, several, or one whose place
-// depends on the arguments. It is for looking ahead; KeyPositions tells the rest.
-func (d *Descriptor) SoleKey(args [][]byte) []byte {
+// SoleKey is the index of the argument that is the request's only key, or 0 when the command has none, several, or one whose place
+// depends on the arguments. It is for looking ahead (Ctx.RunOn); KeyPositions tells the rest.
+func (d *Descriptor) SoleKey(args [][]byte) int {
 	if i, ok := d.singleKey(); ok && i < len(args) {
-		return args[i]
+		return i
 	}
-	return nil
+	return 0
 }
 
 // singleKey reports the argument index of the only key, when the specification is that simple.

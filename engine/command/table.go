@@ -26,7 +26,8 @@ type cmdStats struct {
 	latency                        atomic.Pointer[Latencies]
 }
 
-// NewTable assembles a table. A name that stands twice is a programming error and panics.
+// NewTable assembles a table of copies: several servers of one process may be made from the same descriptors. A name that stands twice is
+// a programming error and panics.
 func NewTable(families ...[]*Descriptor) *Table {
 	t := &Table{names: map[string]*Descriptor{}}
 	for _, f := range families {
@@ -34,15 +35,16 @@ func NewTable(families ...[]*Descriptor) *Table {
 			if t.names[d.Name] != nil {
 				panic("BUG: command " + d.Name + " stands twice in the table")
 			}
-			t.names[d.Name] = d
-			t.add(d)
+			c := t.add(d)
+			t.names[d.Name] = c
 			if len(d.Sub) > 0 {
-				d.sub = map[string]*Descriptor{}
+				c.sub, c.Sub = map[string]*Descriptor{}, nil
 			}
 			for _, s := range d.Sub {
+				s = t.add(s)
 				s.Parent = d.Name
-				d.sub[s.Name] = s
-				t.add(s)
+				c.sub[s.Name] = s
+				c.Sub = append(c.Sub, s)
 			}
 		}
 	}
@@ -50,9 +52,12 @@ func NewTable(families ...[]*Descriptor) *Table {
 	return t
 }
 
-func (t *Table) add(d *Descriptor) {
-	d.ID = len(t.all)
-	t.all = append(t.all, d)
+// add puts a copy of d into the table.
+func (t *Table) add(d *Descriptor) *Descriptor {
+	c := *d
+	c.ID, c.stats = len(t.all), &cmdStats{}
+	t.all = append(t.all, &c)
+	return &c
 }
 
 func (t *Table) index() {

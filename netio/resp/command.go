@@ -39,3 +39,10 @@ func ParseCommand(buf []byte, args [][]byte) (n int, out [][]byte, err error) {
 	}
 	return skip, args[:0], nil
 }
+
+// ResumeCommand goes on with a command that ParseCommand found incomplete at the front of buf, whose filler has been taken off: n is its length
+// once it is there, and 0 before; then t.Need says how long buf must become at least. t, which begins reset, remembers how far it is.
+func ResumeCommand(t *Partial, buf []byte) (n int, err error) {
+	n, _, _, err = replay.Resume(t, buf, nil)
+	return n, err
+}
