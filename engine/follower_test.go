@@ -18,7 +18,7 @@ import (
 func logBytes(t testing.TB, s *Server, from int64) []byte {
 	t.Helper()
 	log := s.store.Log()
-	if err := syncLog(log); err != nil {
+	if err := s.syncLog(log); err != nil {
 		t.Fatal(err)
 	}
 	b := make([]byte, log.Appended()-from)
