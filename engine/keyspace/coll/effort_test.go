@@ -1,0 +1,6 @@
+//go:build !race
+
+package coll
+
+// effort divides the length of random tests.
+const effort = 1
