@@ -1,8 +1,11 @@
 package coll
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
+
+	"tidemark/engine/keyspace/packed"
 )
 
 // Check verifies the Dict's invariants, and returns the first violation. It looks at everything: it is for tests and DEBUG.
@@ -132,4 +135,42 @@ func (t *Tree) checkNode(p unsafe.Pointer, height int, root bool, last **Item) (
 		return childAt(p, 0).first, n, nil
 	}
 	return *leafItem(p, 0), n, nil
+}
+
+// Check verifies the List's invariants, and returns the first violation.
+func (l List) Check() error {
+	tr := l.tree()
+	if l.Root.N > 0 && l.Root.A == 0 || !tr.Empty() && l.Root.B == 0 {
+		return errors.New("a list without a first or last block")
+	}
+	n := uint64(0)
+	block := func(r Ref) error {
+		m, canonical, err := packed.Check(l.view(r))
+		if err != nil || !canonical || m == 0 {
+			return fmt.Errorf("block of %d elements, canonical %v: %v", m, canonical, err)
+		}
+		n += uint64(m)
+		return nil
+	}
+	for _, r := range []uint64{l.Root.A, l.Root.B} {
+		if r != 0 {
+			if err := block(Ref(r)); err != nil {
+				return err
+			}
+		}
+	}
+	var pos Pos
+	for tr.First(&pos); pos.Valid(); tr.Next(&pos) {
+		before := n
+		if err := block(pos.Item().Ref()); err != nil {
+			return err
+		}
+		if n-before != uint64(pos.Item().Weight()) {
+			return fmt.Errorf("block of %d elements weighs %d", n-before, pos.Item().Weight())
+		}
+	}
+	if n != l.Root.N {
+		return fmt.Errorf("%d elements in the blocks, the root has %d", n, l.Root.N)
+	}
+	return tr.Check()
 }

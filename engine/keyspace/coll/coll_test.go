@@ -257,9 +257,9 @@ func compareScored(a, b scored) int {
 
 func treeContents(tr *Tree) (out []scored) {
 	var pos Pos
-	for tr.First(&pos); pos.Valid(); pos.Next() {
-		if pos.Rank() != uint64(len(out)) {
-			panic(fmt.Sprintf("item %d has rank %d", len(out), pos.Rank()))
+	for tr.First(&pos); pos.Valid(); tr.Next(&pos) {
+		if tr.Rank(&pos) != uint64(len(out)) {
+			panic(fmt.Sprintf("item %d has rank %d", len(out), tr.Rank(&pos)))
 		}
 		r := pos.Item().Ref()
 		out = append(out, scored{ScoreOf(tr.Space, r), string(KeyOf(tr.Space, r))})
@@ -284,8 +284,8 @@ func TestTreeAgainstModel(t *testing.T) {
 				at, found := slices.BinarySearchFunc(model, s, compareScored)
 				probe := Probe{Key: ScoreKey(s.score), Tie: []byte(s.key)}
 				tr.Seek(&pos, &probe)
-				if pos.Valid() != (at < len(model)) || pos.Valid() && pos.Rank() != uint64(at) {
-					t.Fatalf("step %d: Seek gives rank %d, want %d of %d", i, pos.Rank(), at, len(model))
+				if pos.Valid() != (at < len(model)) || pos.Valid() && tr.Rank(&pos) != uint64(at) {
+					t.Fatalf("step %d: Seek gives rank %d, want %d of %d", i, tr.Rank(&pos), at, len(model))
 				}
 				switch {
 				case !found && len(model) < c.most && w.rnd.IntN(3) > 0:
@@ -295,7 +295,7 @@ func TestTreeAgainstModel(t *testing.T) {
 				case found && w.rnd.IntN(2) == 0:
 					old := pos.Item().Ref()
 					r := tr.NewElem(Scored, []byte(s.key), nil, math.Float64bits(s.score))
-					pos.Set(NewItem(probe.Key, r, 1))
+					tr.Set(&pos, NewItem(probe.Key, r, 1))
 					tr.dropElem(old, false)
 				case len(model) > 0:
 					at = w.rnd.IntN(len(model))
@@ -303,7 +303,7 @@ func TestTreeAgainstModel(t *testing.T) {
 						t.Fatalf("step %d: nothing at rank %d", i, at)
 					}
 					old := pos.Item().Ref()
-					pos.Delete()
+					tr.Delete(&pos)
 					tr.dropElem(old, false)
 					model = slices.Delete(model, at, at+1)
 				}
@@ -366,11 +366,11 @@ func (w *world) seekEverywhere(tr *Tree, model []scored) {
 		}
 		var pos Pos
 		probe := Probe{ScoreKey(score), where, []byte(key)}
-		if tr.Seek(&pos, &probe); pos.Valid() != (want < len(model)) || pos.Valid() && int(pos.Rank()) != want {
-			w.t.Fatalf("Seek %d: rank %d, want %d of %d", where, pos.Rank(), want, len(model))
+		if tr.Seek(&pos, &probe); pos.Valid() != (want < len(model)) || pos.Valid() && int(tr.Rank(&pos)) != want {
+			w.t.Fatalf("Seek %d: rank %d, want %d of %d", where, tr.Rank(&pos), want, len(model))
 		}
-		if tr.SeekBefore(&pos, &probe); pos.Valid() != (want > 0) || pos.Valid() && int(pos.Rank()) != want-1 {
-			w.t.Fatalf("SeekBefore %d: rank %d, want %d", where, pos.Rank(), want-1)
+		if tr.SeekBefore(&pos, &probe); pos.Valid() != (want > 0) || pos.Valid() && int(tr.Rank(&pos)) != want-1 {
+			w.t.Fatalf("SeekBefore %d: rank %d, want %d", where, tr.Rank(&pos), want-1)
 		}
 	}
 }
@@ -397,8 +397,8 @@ func TestTreeByRank(t *testing.T) {
 	rank := uint64(0)
 	for i, v := range weights {
 		within := uint64(w.rnd.IntN(v))
-		if got := tr.At(&pos, rank+within); got != within || pos.Item().Weight() != v || pos.Rank() != rank {
-			t.Fatalf("item %d: rank %d+%d, weight %d, want %d+%d, %d", i, pos.Rank(), got, pos.Item().Weight(), rank, within, v)
+		if got := tr.At(&pos, rank+within); got != within || pos.Item().Weight() != v || tr.Rank(&pos) != rank {
+			t.Fatalf("item %d: rank %d+%d, weight %d, want %d+%d, %d", i, tr.Rank(&pos), got, pos.Item().Weight(), rank, within, v)
 		}
 		rank += uint64(v)
 	}
@@ -406,11 +406,11 @@ func TestTreeByRank(t *testing.T) {
 		t.Fatalf("there is something behind the end; all weighs %d, want %d", tr.Len(), rank)
 	}
 	n := len(weights)
-	for tr.Last(&pos); pos.Valid(); pos.Prev() {
+	for tr.Last(&pos); pos.Valid(); tr.Prev(&pos) {
 		n--
 		rank -= uint64(weights[n])
-		if pos.Item().Weight() != weights[n] || pos.Rank() != rank {
-			t.Fatalf("backwards: item %d weighs %d at %d", n, pos.Item().Weight(), pos.Rank())
+		if pos.Item().Weight() != weights[n] || tr.Rank(&pos) != rank {
+			t.Fatalf("backwards: item %d weighs %d at %d", n, pos.Item().Weight(), tr.Rank(&pos))
 		}
 	}
 	if n != 0 {

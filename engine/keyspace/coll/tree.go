@@ -116,17 +116,25 @@ func TieKey(s arena.Space, r Ref, tie []byte) int { return bytes.Compare(KeyOf(s
 
 // Pos is a place in a Tree: that of an item, or the end. It is good until the Tree changes.
 type Pos struct {
-	t      *Tree
 	height int
 	lv     [maxHeight]struct {
 		p unsafe.Pointer
 		i int
 	}
-	rank uint64
 }
 
-// Rank is the weight of everything before the place.
-func (p *Pos) Rank() uint64 { return p.rank }
+// Rank sums up the weight of everything before a valid place.
+func (t *Tree) Rank(p *Pos) (n uint64) {
+	for i := range p.lv[0].i {
+		n += uint64(leafItem(p.lv[0].p, i).Weight())
+	}
+	for l := 1; l <= p.height; l++ {
+		for i := range p.lv[l].i {
+			n += childAt(p.lv[l].p, i).n
+		}
+	}
+	return n
+}
 
 // Valid reports whether an item stands there; otherwise it is the end, or what is before the first.
 func (p *Pos) Valid() bool { return p.lv[0].p != nil }
@@ -161,7 +169,7 @@ func (t *Tree) Empty() bool { return t.Root.tree == 0 }
 // descend goes to where an item would be inserted, which may be behind the last item of any leaf. The Tree is not empty.
 func (t *Tree) descend(pos *Pos, probe *Probe) {
 	w := t.Root.tree
-	pos.t, pos.height, pos.rank = t, w.height(), 0
+	pos.height = w.height()
 	r := w.ref()
 	for l := pos.height; l > 0; l-- {
 		p := t.Ptr(r)
@@ -174,9 +182,6 @@ func (t *Tree) descend(pos *Pos, probe *Probe) {
 			} else {
 				hi = m - 1
 			}
-		}
-		for i := range lo {
-			pos.rank += childAt(p, i).n
 		}
 		pos.lv[l].p, pos.lv[l].i = p, lo
 		r = Ref(childAt(p, lo).ref)
@@ -191,41 +196,38 @@ func (t *Tree) descend(pos *Pos, probe *Probe) {
 			hi = m
 		}
 	}
-	for i := range lo {
-		pos.rank += uint64(leafItem(p, i).Weight())
-	}
 	pos.lv[0].p, pos.lv[0].i = p, lo
 }
 
 // Seek goes to the first item that does not lie before the probe.
 func (t *Tree) Seek(pos *Pos, probe *Probe) {
 	if t.Root.tree == 0 {
-		pos.lv[0].p, pos.rank = nil, 0
+		pos.lv[0].p = nil
 		return
 	}
 	t.descend(pos, probe)
-	pos.settle()
+	t.settle(pos)
 }
 
 // SeekBefore goes to the last item that lies before the probe.
 func (t *Tree) SeekBefore(pos *Pos, probe *Probe) {
 	if t.Root.tree == 0 {
-		pos.lv[0].p, pos.rank = nil, 0
+		pos.lv[0].p = nil
 		return
 	}
 	t.descend(pos, probe)
-	pos.Prev()
+	t.Prev(pos)
 }
 
 // settle moves a place behind a leaf's last item to the next leaf's first.
-func (p *Pos) settle() {
+func (t *Tree) settle(p *Pos) {
 	if p.lv[0].i < int(*countOf(p.lv[0].p)) {
 		return
 	}
 	for l := 1; l <= p.height; l++ {
 		if at := &p.lv[l]; at.i+1 < int(*countOf(at.p)) {
 			at.i++
-			p.down(l, true)
+			t.down(p, l, true)
 			return
 		}
 	}
@@ -233,9 +235,9 @@ func (p *Pos) settle() {
 }
 
 // down goes from level l to the first or last item below.
-func (p *Pos) down(l int, first bool) {
+func (t *Tree) down(p *Pos, l int, first bool) {
 	for ; l > 0; l-- {
-		q := p.t.Ptr(Ref(childAt(p.lv[l].p, p.lv[l].i).ref))
+		q := t.Ptr(Ref(childAt(p.lv[l].p, p.lv[l].i).ref))
 		p.lv[l-1].p, p.lv[l-1].i = q, 0
 		if !first {
 			p.lv[l-1].i = int(*countOf(q)) - 1
@@ -244,24 +246,21 @@ func (p *Pos) down(l int, first bool) {
 }
 
 // Next goes to the next item.
-func (p *Pos) Next() {
-	p.rank += uint64(leafItem(p.lv[0].p, p.lv[0].i).Weight())
+func (t *Tree) Next(p *Pos) {
 	p.lv[0].i++
-	p.settle()
+	t.settle(p)
 }
 
 // Prev goes to the item before.
-func (p *Pos) Prev() {
+func (t *Tree) Prev(p *Pos) {
 	if p.lv[0].i > 0 {
 		p.lv[0].i--
-		p.rank -= uint64(leafItem(p.lv[0].p, p.lv[0].i).Weight())
 		return
 	}
 	for l := 1; l <= p.height; l++ {
 		if at := &p.lv[l]; at.i > 0 {
 			at.i--
-			p.down(l, false)
-			p.rank -= uint64(leafItem(p.lv[0].p, p.lv[0].i).Weight())
+			t.down(p, l, false)
 			return
 		}
 	}
@@ -273,7 +272,7 @@ func (t *Tree) First(pos *Pos) { t.At(pos, 0) }
 
 // Last goes to the last item.
 func (t *Tree) Last(pos *Pos) {
-	pos.t, pos.lv[0].p, pos.rank = t, nil, 0
+	pos.lv[0].p = nil
 	w := t.Root.tree
 	if w == 0 {
 		return
@@ -281,13 +280,12 @@ func (t *Tree) Last(pos *Pos) {
 	pos.height = w.height()
 	p := t.Ptr(w.ref())
 	pos.lv[pos.height].p, pos.lv[pos.height].i = p, int(*countOf(p))-1
-	pos.down(pos.height, false)
-	pos.rank = weigh(p, pos.height) - uint64(pos.Item().Weight())
+	t.down(pos, pos.height, false)
 }
 
 // At goes to the item that a rank falls into, and returns how far into its weight. Beyond the last it is the end.
 func (t *Tree) At(pos *Pos, rank uint64) (within uint64) {
-	pos.t, pos.lv[0].p, pos.rank = t, nil, 0
+	pos.lv[0].p = nil
 	w := t.Root.tree
 	if w == 0 {
 		return 0
@@ -299,7 +297,6 @@ func (t *Tree) At(pos *Pos, rank uint64) (within uint64) {
 		i, n := 0, int(*countOf(p))
 		for ; i < n && rank >= childAt(p, i).n; i++ {
 			rank -= childAt(p, i).n
-			pos.rank += childAt(p, i).n
 		}
 		if i == n {
 			return 0
@@ -316,7 +313,6 @@ func (t *Tree) At(pos *Pos, rank uint64) (within uint64) {
 			return rank
 		}
 		rank -= weight
-		pos.rank += weight
 	}
 	return 0
 }

@@ -17,8 +17,7 @@ func shift(p unsafe.Pointer, i, n, size, by int) {
 }
 
 // own makes the nodes of a path the collection's own.
-func (p *Pos) own() {
-	t := p.t
+func (t *Tree) own(p *Pos) {
 	if t.Kept == nil {
 		return
 	}
@@ -61,7 +60,7 @@ func (t *Tree) Insert(probe *Probe, it Item) {
 	}
 	var pos Pos
 	t.descend(&pos, probe)
-	pos.insert(it)
+	t.insert(&pos, it)
 }
 
 // InsertAt adds an item before the one that begins at a rank, or at the end: for trees that are in order of rank alone.
@@ -75,7 +74,7 @@ func (t *Tree) InsertAt(rank uint64, it Item) {
 		t.Last(&pos)
 		pos.lv[0].i++
 	}
-	pos.insert(it)
+	t.insert(&pos, it)
 }
 
 // Append adds an item behind all others, where it must belong.
@@ -87,7 +86,7 @@ func (t *Tree) Append(it Item) {
 	var pos Pos
 	t.Last(&pos)
 	pos.lv[0].i++
-	pos.insert(it)
+	t.insert(&pos, it)
 }
 
 // plant makes the first leaf.
@@ -99,9 +98,8 @@ func (t *Tree) plant(it Item) {
 	t.Root.tree = treeWord(r)
 }
 
-func (p *Pos) insert(it Item) {
-	p.own()
-	t := p.t
+func (t *Tree) insert(p *Pos, it Item) {
+	t.own(p)
 	leaf, i := p.lv[0].p, p.lv[0].i
 	n := int(*countOf(leaf))
 	p.count(uint64(it.Weight()))
@@ -151,7 +149,7 @@ func (p *Pos) insert(it Item) {
 	if i == 0 {
 		p.tellFirst(1, it)
 	}
-	p.split(1, r, *leafItem(right, 0), weigh(right, 0))
+	t.split(p, 1, r, *leafItem(right, 0), weigh(right, 0))
 }
 
 // isEdge reports whether the leaf is the first or the last of the tree.
@@ -165,8 +163,7 @@ func (p *Pos) isEdge(first bool) bool {
 }
 
 // split tells level l that the child there was cut: the right half is a new node.
-func (p *Pos) split(l int, right Ref, first Item, weight uint64) {
-	t := p.t
+func (t *Tree) split(p *Pos, l int, right Ref, first Item, weight uint64) {
 	c := child{first, uint64(right), weight}
 	if l > p.height {
 		w := t.Root.tree
@@ -209,7 +206,7 @@ func (p *Pos) split(l int, right Ref, first Item, weight uint64) {
 	shift(into, at, int(*countOf(into)), childBytes, 1)
 	*childAt(into, at) = c
 	*countOf(into)++
-	p.split(l+1, r, childAt(half, 0).first, weigh(half, l))
+	t.split(p, l+1, r, childAt(half, 0).first, weigh(half, l))
 }
 
 // isEdgeFrom reports whether the path is the last one from level l upwards.
@@ -223,8 +220,8 @@ func (p *Pos) isEdgeFrom(l int) bool {
 }
 
 // Set puts another item in the place of the one at a valid place; it must belong there. The place stays good.
-func (p *Pos) Set(it Item) {
-	p.own()
+func (t *Tree) Set(p *Pos, it Item) {
+	t.own(p)
 	at := leafItem(p.lv[0].p, p.lv[0].i)
 	p.count(uint64(it.Weight()) - uint64(at.Weight()))
 	*at = it
@@ -234,8 +231,8 @@ func (p *Pos) Set(it Item) {
 }
 
 // Delete takes out the item at a valid place. Its block is the caller's.
-func (p *Pos) Delete() {
-	p.own()
+func (t *Tree) Delete(p *Pos) {
+	t.own(p)
 	leaf, i := p.lv[0].p, p.lv[0].i
 	n := int(*countOf(leaf))
 	p.count(-uint64(leafItem(leaf, i).Weight()))
@@ -243,20 +240,19 @@ func (p *Pos) Delete() {
 	n--
 	*countOf(leaf) = uint16(n)
 	if n == 0 {
-		p.unlink(0)
+		t.unlink(p, 0)
 		return
 	}
 	if i == 0 {
 		p.tellFirst(1, *leafItem(leaf, 0))
 	}
 	if n < underflow && p.height > 0 {
-		p.merge(1)
+		t.merge(p, 1)
 	}
 }
 
 // unlink takes the empty node of level l out of the tree.
-func (p *Pos) unlink(l int) {
-	t := p.t
+func (t *Tree) unlink(p *Pos, l int) {
 	if l == p.height {
 		t.DropNode(t.Root.tree.ref())
 		t.Root.tree = 0
@@ -264,18 +260,18 @@ func (p *Pos) unlink(l int) {
 	}
 	up, i := p.lv[l+1].p, p.lv[l+1].i
 	t.DropNode(Ref(childAt(up, i).ref))
-	p.removeChild(l+1, i)
+	t.removeChild(p, l+1, i)
 }
 
 // removeChild takes child i out of the path's node of level l, whose block was dropped.
-func (p *Pos) removeChild(l, i int) {
+func (t *Tree) removeChild(p *Pos, l, i int) {
 	node := p.lv[l].p
 	n := int(*countOf(node))
 	shift(node, i, n, childBytes, -1)
 	n--
 	*countOf(node) = uint16(n)
 	if n == 0 {
-		p.unlink(l)
+		t.unlink(p, l)
 		return
 	}
 	if i == 0 {
@@ -283,12 +279,11 @@ func (p *Pos) removeChild(l, i int) {
 	}
 	if l < p.height {
 		if n < underflow {
-			p.merge(l + 1)
+			t.merge(p, l+1)
 		}
 		return
 	}
 	// A root with a single child is no root.
-	t := p.t
 	for w := t.Root.tree; w.height() > 0 && *countOf(t.Ptr(w.ref())) == 1; w = t.Root.tree {
 		c := childAt(t.Ptr(w.ref()), 0).ref
 		t.DropNode(w.ref())
@@ -297,8 +292,8 @@ func (p *Pos) removeChild(l, i int) {
 }
 
 // merge makes one node of the path's child at level l and a neighbour under the same parent, if both together are small.
-func (p *Pos) merge(l int) {
-	t, node, i := p.t, p.lv[l].p, p.lv[l].i
+func (t *Tree) merge(p *Pos, l int) {
+	node, i := p.lv[l].p, p.lv[l].i
 	n := int(*countOf(node))
 	size := func(i int) int { return int(*countOf(t.Ptr(Ref(childAt(node, i).ref)))) }
 	switch {
@@ -322,7 +317,7 @@ func (p *Pos) merge(l int) {
 	*countOf(a) += uint16(nb)
 	left.n += right.n
 	t.DropNode(Ref(right.ref))
-	p.removeChild(l, i+1)
+	t.removeChild(p, l, i+1)
 }
 
 // Drop frees all nodes. With block, each item's block is handed to it: a sorted set's are the Dict's.
