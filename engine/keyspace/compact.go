@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"tidemark/engine/keyspace/arena"
+	"tidemark/engine/keyspace/coll"
 )
 
 // Compaction. Deleting most keys at random leaves every slab of the arena with a few blocks: nothing is wholly free, so nothing
@@ -128,6 +129,8 @@ func (t *table) moveEntry(r Ref) {
 		if b, l := e.block(); *l&heldIt == 0 && t.Sparse(arena.Ref(*b)) {
 			*b = uint64(t.moveBlock(arena.Ref(*b), int(*l)))
 		}
+	} else if e.rooted() {
+		t.moveRoot(e)
 	}
 	if !t.Sparse(r) {
 		return
@@ -142,4 +145,24 @@ func (t *table) moveEntry(r Ref) {
 	if volatile {
 		t.item(at).r = n
 	}
+}
+
+// moveRoot copies a collection that lies in the table's heap to other blocks, which are not in sparse slabs. One that a snapshot
+// holds stays.
+func (t *table) moveRoot(e entry) {
+	root := e.root()
+	if root.Home != 0 || root.Hold != 0 && t.holdOf(root) != nil {
+		return
+	}
+	w := *e.word()
+	typ, enc := Type(w>>typeShift&7), Encoding(w>>encShift&15)
+	old, moved := *root, coll.Root{}
+	src := coll.Mem{Heap: t.Heap, Root: &old, Hash: t.hash.hash}
+	dst := coll.Mem{Heap: t.Heap, Root: &moved, Hash: src.Hash}
+	before := t.Used()
+	clone(typ, enc, &dst, &src)
+	moved.Bytes = t.Used() - before
+	drop(typ, enc, &src)
+	t.coll += moved.Bytes - old.Bytes
+	*root = moved
 }

@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"tidemark/engine/keyspace/arena"
+	"tidemark/engine/keyspace/coll"
 )
 
 // An entry is one block:
@@ -16,7 +17,7 @@ import (
 //	apart     | block of the value : 64 | held by a snapshot : 1 | length : 63 |
 //
 // Fields lie without padding. An inline value may be followed by unused room up to the block's size.
-// A value lies apart when the entry would otherwise exceed inlineMax. Types other than String keep their root there.
+// A value lies apart when the entry would otherwise exceed inlineMax. The Root of a collection is a value of 64 bytes, always inline.
 
 const (
 	accessBits = 24
@@ -72,6 +73,15 @@ func (e entry) keyBytes() []byte {
 }
 
 func (e entry) apart() bool { return *e.word()&apartIt != 0 }
+
+// rooted reports whether the value is a collection's Root.
+func (e entry) rooted() bool { return *e.word()&rootIt != 0 }
+
+// root is of a rooted entry only.
+func (e entry) root() *coll.Root {
+	off, k := e.key()
+	return (*coll.Root)(unsafe.Add(e.p, off+k))
+}
 
 // expiry is of a volatile entry only.
 func (e entry) expiry() *int64   { return (*int64)(unsafe.Add(e.p, headBytes)) }

@@ -8,7 +8,7 @@
 //	    └── arena.Pool: chunks and spans that all heaps draw from
 //
 // That a table owns a whole heap makes FLUSHDB, FLUSHALL and SWAPDB exchange pointers: the blocks of a flushed table
-// go back as whole spans, without being looked at.
+// go back as whole spans, without being looked at. For the same reason a collection of more than a MiB has a heap of its own.
 //
 // Locks. Shard locks are taken in ascending order; under one, the arena takes the pool's lock for moments. Methods of Shard
 // want its lock held except Lock, TryLock, Index. Nothing in the package blocks on the system under a shard lock.
@@ -46,6 +46,9 @@ type Keyspace struct {
 	aborted   int    // epochs that may still be on entries
 	used      atomic.Int64
 	compactor compactor
+	reader    *arena.Heap             // empty: collections are read through it
+	hashOf    func(key []byte) uint64 // Hash
+	holds     atomic.Uint32           // the number of the latest hold
 }
 
 // Shard is a slice of the keyspace. All methods but Lock, TryLock and Index want the shard's lock held.
@@ -73,6 +76,7 @@ func New(o Options) *Keyspace {
 	}
 	ks := &Keyspace{shards: make([]Shard, o.Shards), mask: uint64(o.Shards - 1), databases: o.Databases,
 		hash: newHasher(o.Seed), pool: arena.NewPool()}
+	ks.reader, ks.hashOf = ks.pool.NewHeap(), ks.Hash
 	for i := range ks.shards {
 		s := &ks.shards[i]
 		s.ks, s.index, s.Space, s.due, s.next = ks, i, ks.pool.Space(), -1, NoExpire

@@ -69,7 +69,10 @@ func (s *Shard) SetEncoding(r Ref, e Encoding) {
 func (s *Shard) MemoryUsage(r Ref) int {
 	e := s.entry(r)
 	n := s.SizeOf(r) + bucketBytes/5
-	if e.apart() {
+	switch {
+	case e.rooted():
+		n += int(e.root().Bytes)
+	case e.apart():
 		b, _ := e.block()
 		n += s.SizeOf(arena.Ref(*b))
 	}
@@ -107,7 +110,7 @@ func (t *table) build(p *put) Ref {
 	off := prefix(volatile, len(p.key))
 	size := off + len(p.key)
 	w := head(p.typ, p.enc, p.access, p.epoch, volatile, len(p.key))
-	apart := size+p.room > inlineMax
+	apart := size+p.room > inlineMax && !p.enc.IsRoot()
 	var block arena.Ref
 	if apart {
 		size += apartBytes
@@ -138,8 +141,15 @@ func (t *table) build(p *put) Ref {
 	return r
 }
 
-// freeValue frees the block of a value that lies apart, unless a snapshot holds it, to which it is left then.
+// freeValue frees what an entry's value has beside the entry: a block, or a collection. What a snapshot holds is left to it.
 func (s *Shard) freeValue(t *table, e entry) {
+	if e.rooted() {
+		s.freeRoot(t, e)
+		return
+	}
+	if !e.apart() {
+		return
+	}
 	b, _ := e.block()
 	size := int64(t.SizeOf(arena.Ref(*b)))
 	t.large -= size
@@ -151,13 +161,18 @@ func (s *Shard) freeValue(t *table, e entry) {
 	t.Free(arena.Ref(*b))
 }
 
-// PutString stores a string. r is what Find returned for this key (0: a new key); whatever type it had is
-// replaced. expireAt is in Unix ms or NoExpire. val is copied; it may be a view of the same shard, and so may key.
-// access becomes the access word, also of an entry that was there.
+// PutString is Put of a string.
 func (s *Shard) PutString(db int, h uint64, r Ref, key, val []byte, enc Encoding, expireAt int64, access uint32) Ref {
+	return s.Put(db, h, r, key, String, enc, val, expireAt, access)
+}
+
+// Put stores a value that is bytes: a string, or a small collection in a packed form. r is what Find returned for this key (0: a new key);
+// whatever type it had is replaced. expireAt is in Unix ms or NoExpire. val is copied; it may be a view of the same shard, and so
+// may key. access becomes the access word, also of an entry that was there.
+func (s *Shard) Put(db int, h uint64, r Ref, key []byte, typ Type, enc Encoding, val []byte, expireAt int64, access uint32) Ref {
 	t := s.table(db)
 	if r == 0 {
-		p := put{String, enc, access, s.birthEpoch(t, h), expireAt, key, val, len(val)}
+		p := put{typ, enc, access, s.birthEpoch(t, h), expireAt, key, val, len(val)}
 		r = t.build(&p)
 		t.insert(h, r)
 		if expireAt != NoExpire {
@@ -170,7 +185,7 @@ func (s *Shard) PutString(db int, h uint64, r Ref, key, val []byte, enc Encoding
 	s.touch(t, h, r)
 	e := entry{t.Ptr(r)}
 	w := *e.word()
-	if volatile := w&volatileIt != 0; volatile == (expireAt != NoExpire) && w>>typeShift&7 == uint64(String) {
+	if volatile := w&volatileIt != 0; volatile == (expireAt != NoExpire) && w&rootIt == 0 {
 		off, k := e.key()
 		off += k
 		fits := false
@@ -190,7 +205,7 @@ func (s *Shard) PutString(db int, h uint64, r Ref, key, val []byte, enc Encoding
 			}
 		}
 		if fits {
-			*e.word() = w&^(15<<encShift|accessMask) | uint64(enc&15)<<encShift | uint64(access&accessMask)
+			*e.word() = w&^(15<<encShift|7<<typeShift|accessMask) | uint64(enc&15)<<encShift | uint64(typ)<<typeShift | uint64(access&accessMask)
 			if volatile && *e.expiry() != expireAt {
 				*e.expiry() = expireAt
 				t.indexMove(int(*e.indexAt()), expireAt)
@@ -199,7 +214,7 @@ func (s *Shard) PutString(db int, h uint64, r Ref, key, val []byte, enc Encoding
 			return r
 		}
 	}
-	p := put{String, enc, access, w >> epochShift & 7, expireAt, key, val, len(val)}
+	p := put{typ, enc, access, w >> epochShift & 7, expireAt, key, val, len(val)}
 	n := t.build(&p)
 	s.supersede(db, t, h, r, n, true)
 	s.publish(t)
@@ -229,7 +244,7 @@ func (s *Shard) supersede(db int, t *table, h uint64, r, n Ref, value bool) {
 	if was || is {
 		s.expiryChanged(db, t)
 	}
-	if value && *o.word()&apartIt != 0 {
+	if value {
 		s.freeValue(t, o)
 	}
 	t.Free(r)
@@ -401,7 +416,7 @@ func (s *Shard) unlink(db int, t *table, h uint64, r Ref, value bool) {
 		t.indexRemove(int(*e.indexAt()))
 		s.expiryChanged(db, t)
 	}
-	if value && e.apart() {
+	if value {
 		s.freeValue(t, e)
 	}
 	t.Free(r)
@@ -414,7 +429,18 @@ func (s *Shard) Move(db int, h uint64, r Ref, dst *Shard, dstDB int, dstHash uin
 	s.touch(t, h, r)
 	at := s.ExpireAt(r)
 	n := s.reframe(t, d, r, dstKey, at, dst.birthEpoch(d, dstHash))
-	s.unlink(db, t, h, r, t != d)
+	switch e := (entry{t.Ptr(r)}); {
+	case t == d: // the value went along
+		s.unlink(db, t, h, r, false)
+	case e.rooted() && e.root().Home != 0:
+		t.rehouse(entry{d.Ptr(n)}.root(), dst, d)
+		s.unlink(db, t, h, r, false)
+	case e.rooted():
+		dst.cloneRoot(d, entry{d.Ptr(n)}, e)
+		s.unlink(db, t, h, r, true)
+	default:
+		s.unlink(db, t, h, r, true)
+	}
 	dst.enter(dstDB, d, dstHash, n, at)
 	s.publish(t)
 	return n
@@ -429,6 +455,9 @@ func (s *Shard) Copy(db int, r Ref, dst *Shard, dstDB int, dstHash uint64, dstKe
 	val := e.value(s.Space)
 	p := put{Type(w >> typeShift & 7), Encoding(w >> encShift & 15), uint32(w & accessMask), dst.birthEpoch(d, dstHash), at, dstKey, val, len(val)}
 	n := d.build(&p)
+	if e.rooted() {
+		dst.cloneRoot(d, entry{d.Ptr(n)}, e)
+	}
 	dst.enter(dstDB, d, dstHash, n, at)
 	return n
 }
@@ -564,6 +593,7 @@ func (s *Shard) Flush(db int, wait bool) {
 		s.findDue()
 	}
 	s.withdraw(t)
+	t.dead = true
 	if t.snap != nil {
 		t.snap.detached = true // the snapshot gives it back once it has passed
 		return
@@ -571,13 +601,23 @@ func (s *Shard) Flush(db int, wait bool) {
 	s.ks.release(t, wait)
 }
 
-// release gives a detached table's memory back.
+// release gives a detached table's memory back, but for the heaps that a hold still reads.
 func (ks *Keyspace) release(t *table, wait bool) {
-	if wait {
-		t.Release()
-		return
+	heaps := []*arena.Heap{t.Heap}
+	for i := range t.homes {
+		if o := &t.homes[i]; o.hold.active() {
+			o.hold.heap = o.heap
+		} else if o.heap != nil {
+			heaps = append(heaps, o.heap)
+		}
 	}
-	ks.pool.Later(t.Used(), t.Release)
+	for _, h := range heaps {
+		if wait {
+			h.Release()
+		} else {
+			ks.pool.Later(h.Used(), h.Release)
+		}
+	}
 }
 
 // Check verifies the shard's invariants and returns the first violation. It looks at everything: it is for tests and
@@ -599,7 +639,7 @@ func (s *Shard) Check() error {
 
 func (s *Shard) checkTable(db int, t *table) error {
 	n, volatile := 0, 0
-	var used int64
+	var used, inHeap, housed int64
 	if t.dir != nil {
 		var first uint64
 		for pos := uint64(0); pos < 1<<posBits; pos = first {
@@ -614,6 +654,16 @@ func (s *Shard) checkTable(db int, t *table) error {
 				n++
 				used += int64(s.SizeOf(r))
 				e := s.entry(r)
+				if e.rooted() {
+					if err = s.checkRoot(t, r); err != nil {
+						return
+					}
+					if root := e.root(); root.Home == 0 {
+						inHeap += root.Bytes
+					} else {
+						housed += t.homes[root.Home-1].bytes
+					}
+				}
 				h := s.ks.Hash(e.keyBytes())
 				if p := position(h); p < from || p >= to || t.find(h, e.keyBytes()) != r {
 					err = fmt.Errorf("key %q at %#x stands in the bucket from %#x to %#x", e.keyBytes(), p, from, to)
@@ -638,8 +688,12 @@ func (s *Shard) checkTable(db int, t *table) error {
 	if n != t.n || volatile != t.index.n {
 		return fmt.Errorf("%d keys (%d volatile) found, counters say %d and %d", n, volatile, t.n, t.index.n)
 	}
-	if sum := used + t.bytes + t.large + t.held + t.index.bytes; sum != t.Used() {
-		return fmt.Errorf("entries %d + tables %d + large %d + held %d + index %d make %d bytes, the heap has %d", used, t.bytes, t.large, t.held, t.index.bytes, sum, t.Used())
+	if sum := used + t.bytes + t.large + t.coll + t.held + t.index.bytes; sum != t.Used() {
+		return fmt.Errorf("entries %d + tables %d + large %d + collections %d + held %d + index %d make %d bytes, the heap has %d",
+			used, t.bytes, t.large, t.coll, t.held, t.index.bytes, sum, t.Used())
+	}
+	if inHeap != t.coll || housed != t.apartMem {
+		return fmt.Errorf("collections have %d bytes in the table's heap and %d in their own, counters say %d and %d", inHeap, housed, t.coll, t.apartMem)
 	}
 	return nil
 }

@@ -18,12 +18,26 @@ import (
 //
 // Large values are not encoded under the shard's lock. Their entry is copied, key and all but not the value, into a ghost, and the
 // value's block is held: whoever wants to write to it or free it leaves it to the ghost and goes on with a block of his own. Step
-// encodes ghosts without the lock.
+// encodes ghosts without the lock. So it is with large collections: the ghost has a copy of the root, and a hold (see package coll)
+// keeps what the root names as it is while the collection changes. InPieces has them encoded a piece at a time.
 
 // An Encoder appends the serialised entry to dst (used by snapshots; RDB is the engine's business). It may look at entry r only, and
 // must not mutate the shard: its lock may be held or not. It is called by Step and by whatever goroutine changes an
 // entry, several at once.
 type Encoder func(dst []byte, db int, s *Shard, r Ref) []byte
+
+// Progress is where the encoding of a value in pieces has come to. It begins as the zero value; what its fields but More mean is the
+// encoder's business.
+type Progress struct {
+	More  bool // there is more to come
+	Phase int
+	At    uint64
+	N     uint64
+}
+
+// A Piecemeal appends the next piece, of some 64 KiB at most unless a single element is larger, of the serialised entry to dst. It is
+// called with the same p until p.More is false. Otherwise it is as Encoder.
+type Piecemeal func(dst []byte, db int, s *Shard, r Ref, p *Progress) []byte
 
 // Snapshot is an exact image of the keyspace at the moment BeginSnapshot was called (design D9): every entry is
 // encoded once, as it was then. An entry about to be changed or removed that was not yet visited is encoded first.
@@ -32,6 +46,7 @@ type Snapshot struct {
 	ks      *Keyspace
 	enc     Encoder
 	sel     func(dst []byte, db int) []byte
+	pieces  Piecemeal
 	apart   bool // large values are left to StepLarge
 	epoch   uint64
 	shards  []shardSnap
@@ -51,6 +66,7 @@ type shardSnap struct {
 	waiting atomic.Int32         // its length
 	warmth  uint64               // the sum of what was read only to warm the cache
 	ghosts  map[arena.Ref]*ghost // by the block of the value they hold
+	ended   []*hold              // of collections that were encoded; to be ended when no lock is held
 }
 
 // ghost is an entry as it was, for the snapshot only.
@@ -59,7 +75,9 @@ type ghost struct {
 	db    int
 	r     Ref // its own block
 	block arena.Ref
-	alone bool // the entry has let go of the block
+	alone bool     // the entry has let go of the block
+	hold  *hold    // of a collection, instead of block
+	p     Progress // of its encoding
 }
 
 type tableSnap struct {
@@ -130,8 +148,8 @@ func (s *Shard) preImage(t *table, h uint64, r Ref) {
 		return
 	}
 	*w = *w&^epochMask | sn.epoch<<epochShift
-	if s.entry(r).valueLen() >= largeValue {
-		s.snap.conjure(t, r)
+	if e := s.entry(r); e.rooted() || e.valueLen() >= largeValue {
+		s.snap.conjure(s, t, r)
 		return
 	}
 	before := len(s.snap.pre)
@@ -143,17 +161,23 @@ func (s *Shard) preImage(t *table, h uint64, r Ref) {
 	sn.pending.Add(int64(len(s.snap.pre) - before))
 }
 
-// conjure makes a ghost of an entry whose value lies apart.
-func (ss *shardSnap) conjure(t *table, r Ref) {
+// conjure makes a ghost of an entry whose value lies apart, or is a collection.
+func (ss *shardSnap) conjure(s *Shard, t *table, r Ref) {
 	e := entry{t.Ptr(r)}
 	size := e.size()
-	b, l := e.block()
-	g := &ghost{t: t, db: t.snap.db, r: t.Alloc(size), block: arena.Ref(*b)}
+	g := &ghost{t: t, db: t.snap.db, r: t.Alloc(size)}
 	t.held += int64(t.SizeOf(g.r))
-	*l |= heldIt
-	copy(t.Bytes(g.r, 0, size), unsafe.Slice((*byte)(e.p), size))
 	ss.queue = append(ss.queue, g)
 	ss.waiting.Add(1)
+	if e.rooted() {
+		copy(t.Bytes(g.r, 0, size), unsafe.Slice((*byte)(e.p), size))
+		g.hold = s.newHold(t, e.root())
+		return
+	}
+	b, l := e.block()
+	g.block = arena.Ref(*b)
+	*l |= heldIt
+	copy(t.Bytes(g.r, 0, size), unsafe.Slice((*byte)(e.p), size))
 	if ss.ghosts == nil {
 		ss.ghosts = make(map[arena.Ref]*ghost)
 	}
@@ -179,8 +203,12 @@ func (s *Shard) ghostOf(e entry) *ghost {
 // banish frees a ghost, and the value if nobody else has it.
 func (ss *shardSnap) banish(s *Shard, g *ghost) {
 	t := g.t
-	ss.sn.pending.Add(-int64(entry{t.Ptr(g.r)}.valueLen()))
-	delete(ss.ghosts, g.block)
+	if g.hold != nil {
+		ss.ended = append(ss.ended, g.hold)
+	} else {
+		ss.sn.pending.Add(-int64(entry{t.Ptr(g.r)}.valueLen()))
+		delete(ss.ghosts, g.block)
+	}
 	ss.waiting.Add(-1)
 	t.held -= int64(t.SizeOf(g.r))
 	t.Free(g.r)
@@ -193,18 +221,26 @@ func (ss *shardSnap) banish(s *Shard, g *ghost) {
 	}
 }
 
-// encodeGhost encodes the first of the queue and reports whether there are more. The lock is held, and released while encoding.
+// encodeGhost encodes the first of the queue, or a piece of it, and reports whether there is more. The lock is held, and released while
+// encoding.
 func (ss *shardSnap) encodeGhost(s *Shard, dst []byte) (out []byte, more bool) {
 	if len(ss.queue) == 0 {
 		return dst, false
 	}
 	g := ss.queue[0] // stays there until it is encoded: the walk waits for the queue to be empty
 	s.mu.Unlock()
-	if ss.sn.sel != nil {
+	if ss.sn.sel != nil && !g.p.More {
 		dst = ss.sn.sel(dst, g.db)
 	}
-	dst = ss.sn.enc(dst, g.db, s, g.r)
+	if ss.sn.pieces != nil {
+		dst = ss.sn.pieces(dst, g.db, s, g.r, &g.p)
+	} else {
+		dst = ss.sn.enc(dst, g.db, s, g.r)
+	}
 	s.mu.Lock()
+	if g.p.More {
+		return dst, true
+	}
 	ss.queue[0] = nil
 	if ss.queue = ss.queue[1:]; len(ss.queue) == 0 {
 		ss.queue = nil
@@ -213,20 +249,41 @@ func (ss *shardSnap) encodeGhost(s *Shard, dst []byte) (out []byte, more bool) {
 	return dst, len(ss.queue) > 0
 }
 
+// InPieces has large values and collections encoded by f instead, a piece at a time: each StepLarge appends one piece. To be called before
+// the shards are unlocked after BeginSnapshot.
+func (sn *Snapshot) InPieces(f Piecemeal) { sn.pieces = f }
+
+// takeEnded gives the holds that endAll is to end once no shard is locked.
+func (ss *shardSnap) takeEnded() []*hold {
+	ended := ss.ended
+	ss.ended = nil
+	return ended
+}
+
+func (sn *Snapshot) endAll(ended []*hold) {
+	for _, h := range ended {
+		sn.ks.end(h)
+	}
+}
+
 // LargeApart leaves large values to StepLarge: Step, which an event loop may call, then never encodes one. A shard is
 // not done before StepLarge has had its large values. To be called before the shards are unlocked after BeginSnapshot.
 func (sn *Snapshot) LargeApart() { sn.apart = true }
 
-// StepLarge encodes one of the large values that shard i has waiting, if any, and reports whether there are more. It holds the lock only
-// to take the value and to let it go. It may run beside Step, but not beside itself or Close.
+// StepLarge encodes one of the large values that shard i has waiting, if any, or a piece of one, and reports whether there is more. It holds the
+// lock only to take the value and to let it go. Nothing else may stand between the pieces of a value. It may run beside Step, but not
+// beside itself or Close.
 func (sn *Snapshot) StepLarge(i int, dst []byte) (out []byte, more bool) {
 	s, ss := &sn.ks.shards[i], &sn.shards[i]
 	if ss.waiting.Load() == 0 {
 		return dst, false
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return ss.encodeGhost(s, dst)
+	out, more = ss.encodeGhost(s, dst)
+	ended := ss.takeEnded()
+	s.mu.Unlock()
+	sn.endAll(ended)
+	return out, more
 }
 
 // LargeWaiting reports whether shard i has large values waiting. It takes no lock.
@@ -238,7 +295,16 @@ func (sn *Snapshot) LargeWaiting(i int) bool { return sn.shards[i].waiting.Load(
 func (sn *Snapshot) Step(i int, dst []byte) (out []byte, done bool) {
 	s, ss := &sn.ks.shards[i], &sn.shards[i]
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	dst, done = ss.step(s, dst)
+	ended := ss.takeEnded()
+	s.mu.Unlock()
+	sn.endAll(ended)
+	return dst, done
+}
+
+// step is Step under the lock.
+func (ss *shardSnap) step(s *Shard, dst []byte) (out []byte, done bool) {
+	sn := ss.sn
 	if ss.done {
 		return dst, true
 	}
@@ -303,8 +369,8 @@ func (ss *shardSnap) walk(s *Shard, dst []byte, enc Encoder) []byte {
 				*w &^= epochMask
 			}
 			if mark != ss.sn.epoch && enc != nil {
-				if e.valueLen() >= largeValue {
-					ss.conjure(t, r)
+				if e.rooted() || e.valueLen() >= largeValue {
+					ss.conjure(s, t, r)
 					return
 				}
 				size -= e.size()
@@ -363,26 +429,32 @@ func (ss *shardSnap) forget(s *Shard) {
 func (sn *Snapshot) clean(i int) bool {
 	s, ss := &sn.ks.shards[i], &sn.shards[i]
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ss.done {
-		return true
+	if !ss.done {
+		ss.forget(s)
+		ss.walk(s, nil, nil)
+		if len(ss.tables) == 0 {
+			ss.finish(s)
+		}
 	}
-	ss.forget(s)
-	ss.walk(s, nil, nil)
-	if len(ss.tables) > 0 {
-		return false
-	}
-	ss.finish(s)
-	return true
+	done, ended := ss.done, ss.takeEnded()
+	s.mu.Unlock()
+	sn.endAll(ended)
+	return done
 }
 
 func (sn *Snapshot) abandon(i int) {
 	s, ss := &sn.ks.shards[i], &sn.shards[i]
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ss.done {
-		return
+	if !ss.done {
+		ss.drop(s)
 	}
+	ended := ss.takeEnded()
+	s.mu.Unlock()
+	sn.endAll(ended)
+}
+
+// drop ends the shard's part of a snapshot that is not wanted any more.
+func (ss *shardSnap) drop(s *Shard) {
 	ss.forget(s)
 	for _, ts := range ss.tables {
 		ts.t.snap = nil

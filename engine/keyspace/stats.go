@@ -6,10 +6,10 @@ import "sync/atomic"
 const publishEvery = 1024
 
 // published is what of a table's memory is in the counters.
-type published struct{ used, tables, large, index int64 }
+type published struct{ used, tables, large, coll, index int64 }
 
 // shardStats are the counters of a shard. Written by the holder of the lock, read by anybody.
-type shardStats struct{ used, tables, large, index atomic.Int64 }
+type shardStats struct{ used, tables, large, coll, index atomic.Int64 }
 
 // MemoryStats says where the memory is. Bytes.
 type MemoryStats struct {
@@ -18,6 +18,7 @@ type MemoryStats struct {
 	Tables      int64 // of it, buckets
 	Entries     int64 // of it, keys with their headers and inline values
 	Large       int64 // of it, values with blocks of their own, those only a snapshot still needs included
+	Collections int64 // of it, what collections are made of, but for the small ones that are one value
 	ExpiryIndex int64 // of it
 	Free        int64 // mapped but in no block: free spans that still have pages, and the gaps in slabs
 	PendingFree int64 // flushed or deleted, to be given back in the background
@@ -25,7 +26,7 @@ type MemoryStats struct {
 
 // publish brings the counters up to date if the table's memory moved far enough.
 func (s *Shard) publish(t *table) {
-	if d := t.Used() - t.pub.used; d > publishEvery || d < -publishEvery || t.n == 0 {
+	if d := t.Used() + t.apartMem - t.pub.used; d > publishEvery || d < -publishEvery || t.n == 0 {
 		s.publishNow(t)
 		s.noticeSparse(t)
 		if t.n == 0 {
@@ -35,7 +36,7 @@ func (s *Shard) publish(t *table) {
 }
 
 func (s *Shard) publishNow(t *table) {
-	n := published{t.Used(), t.bytes, t.large + t.held, t.index.bytes}
+	n := published{t.Used() + t.apartMem, t.bytes, t.large + t.held, t.coll + t.apartMem, t.index.bytes}
 	s.account(t, n)
 }
 
@@ -46,6 +47,7 @@ func (s *Shard) account(t *table, n published) {
 	s.pub.used.Add(n.used - t.pub.used)
 	s.pub.tables.Add(n.tables - t.pub.tables)
 	s.pub.large.Add(n.large - t.pub.large)
+	s.pub.coll.Add(n.coll - t.pub.coll)
 	s.pub.index.Add(n.index - t.pub.index)
 	s.ks.used.Add(n.used - t.pub.used)
 	t.pub = n
@@ -59,9 +61,10 @@ func (ks *Keyspace) Memory() MemoryStats {
 		m.Used += p.used.Load()
 		m.Tables += p.tables.Load()
 		m.Large += p.large.Load()
+		m.Collections += p.coll.Load()
 		m.ExpiryIndex += p.index.Load()
 	}
-	m.Entries = m.Used - m.Tables - m.Large - m.ExpiryIndex
+	m.Entries = m.Used - m.Tables - m.Large - m.Collections - m.ExpiryIndex
 	a := ks.pool.Stats()
 	m.Mapped, m.PendingFree = a.Mapped, a.Pending
 	m.Free = max(0, m.Mapped-m.Used-m.PendingFree)

@@ -87,7 +87,14 @@ type table struct {
 	n     int
 	bytes int64 // of segments
 	large int64 // of values that lie apart
-	held  int64 // of what only a snapshot's ghosts still have
+	coll  int64 // of collections that have no heap of their own
+	held  int64 // of what only a snapshot still has: ghosts, and what held collections have let go of
+
+	homes    []ownHeap // heaps of large collections, by Root.Home - 1
+	homeless []int     // places in homes that are free
+	apartMem int64     // bytes used in homes
+	holds    map[uint32]*hold
+	dead     bool // flushed
 
 	index expiryIndex
 	snap  *tableSnap // while a snapshot has not passed the table's end
