@@ -1,7 +1,6 @@
 package aof
 
 import (
-	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -164,8 +163,8 @@ func (t *Tail) Notify(f func()) {
 	t.notify.Store(&f)
 }
 
-// Read copies log bytes from offset off on into p, as many as there are and fit; 0 at End. ErrTrimmed below First, beyond End, and
-// when off. Any goroutine; allocates nothing and takes no lock.
+// Read copies log bytes from offset off on into p, as many as there are and fit; 0 at End and beyond, where what is
+// reserved already will be. ErrTrimmed below First and when off. Any goroutine; allocates nothing and takes no lock.
 func (t *Tail) Read(off int64, p []byte) (n int, err error) {
 	g := t.gen.Load()
 	if g == nil {
@@ -173,13 +172,10 @@ func (t *Tail) Read(off int64, p []byte) (n int, err error) {
 	}
 	for n < len(p) {
 		end := g.end.Load()
-		if off == end {
+		if off >= end {
 			return n, nil
 		}
-		k := 0
-		if off < end {
-			k = g.read(off, p[n:], end)
-		}
+		k := g.read(off, p[n:], end)
 		if k == 0 {
 			if n > 0 {
 				return n, nil // what was trimmed meanwhile is told next time
@@ -351,18 +347,14 @@ type Cursor struct {
 	overrun bool // Tail.mu guards it
 }
 
-var errBeyondTail = errors.New("aof: the offset lies beyond the end of the log")
-
-// NewCursor holds bytes from off on. ErrTrimmed if that lies below First or the Tail is off, another error if beyond End.
+// NewCursor holds bytes from off on. It may lie beyond End, where the log is not drained yet. ErrTrimmed below First and when
+// the Tail is off.
 func (t *Tail) NewCursor(off int64) (*Cursor, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g := t.gen.Load()
-	switch {
-	case g == nil || off < g.first.Load():
+	if g == nil || off < g.first.Load() {
 		return nil, ErrTrimmed
-	case off > g.end.Load():
-		return nil, errBeyondTail
 	}
 	c := &Cursor{t: t}
 	c.off.Store(off)

@@ -140,7 +140,9 @@ func (f *fanOut) Begin(offset int64) error {
 	for _, r := range f.sh.queue.take() {
 		c, err := f.sh.tail.NewCursor(offset)
 		if err != nil {
-			return err
+			f.sh.log.Warningf("BUG: the Tail does not hold the log from a snapshot's offset %d on: %v", offset, err)
+			r.conn.Kill()
+			continue
 		}
 		r.mu.Lock()
 		if r.closed.Load() {

@@ -31,7 +31,6 @@ func start(t *testing.T, dir string, options ...string) *server {
 	t.Helper()
 	s := &server{t: t, dir: dir, port: freePort(t), args: options}
 	s.run()
-	t.Cleanup(s.stop)
 	return s
 }
 
@@ -60,7 +59,9 @@ func (s *server) run() {
 	}
 	srv := s.s
 	t.Cleanup(func() {
-		srv.Wait()
+		if s.s == srv {
+			s.stop()
+		}
 		log.Close()
 		if t.Failed() {
 			text, _ := os.ReadFile(filepath.Join(s.dir, "log"))

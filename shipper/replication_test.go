@@ -1,0 +1,274 @@
+package shipper
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// digest is the data of a server in a form that compares: every key of every database with its value and expiry.
+func (s *server) digest() string {
+	s.t.Helper()
+	c := dial(s.t, s)
+	var b strings.Builder
+	for db := range 4 {
+		c.want(fmt.Sprintf("SELECT %d", db), "OK")
+		keys := strings.Fields(strings.Trim(c.do("KEYS *"), "[]"))
+		if len(keys) == 0 {
+			continue
+		}
+		b.WriteString(fmt.Sprintf("db%d %d keys\n", db, len(keys)))
+		sortStrings(keys)
+		for _, k := range keys {
+			b.WriteString(k + "=" + c.do("GET "+k) + " " + c.do("PEXPIRETIME "+k) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// awaitEqual waits until the replica is where the primary is, and compares their data.
+func awaitEqual(t *testing.T, p, r *server) {
+	t.Helper()
+	a, b := dial(t, p), dial(t, r)
+	offset := func(c *client) string {
+		for _, line := range strings.Split(c.do("INFO replication"), "\n") {
+			if v, ok := strings.CutPrefix(strings.TrimSpace(line), "master_repl_offset:"); ok {
+				return v
+			}
+		}
+		return "?"
+	}
+	eventually(t, "the replica is where the primary is", func() bool { x := offset(a); return x == offset(b) && x == offset(a) })
+	if x, y := p.digest(), r.digest(); x != y {
+		t.Errorf("offset %s: primary and replica differ:\n%s\n%s", offset(a), firstDifference(x, y), "")
+	}
+}
+
+func firstDifference(x, y string) string {
+	a, b := strings.Split(x, "\n"), strings.Split(y, "\n")
+	for i := range a {
+		if i >= len(b) || a[i] != b[i] {
+			other := "nothing"
+			if i < len(b) {
+				other = b[i]
+			}
+			return fmt.Sprintf("line %d: %.200s | %.200s", i, a[i], other)
+		}
+	}
+	return "the replica has more"
+}
+
+func sortStrings(s []string) {
+	for i := range s {
+		for j := i; j > 0 && s[j] < s[j-1]; j-- {
+			s[j], s[j-1] = s[j-1], s[j]
+		}
+	}
+}
+
+// scribble writes n random commands, pipelined.
+func scribble(t *testing.T, s *server, seed uint64, n int) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 1))
+	c := dial(t, s)
+	sent := 0
+	for range n {
+		k := "k" + strconv.Itoa(rng.IntN(300))
+		switch rng.IntN(12) {
+		case 0:
+			c.send(fmt.Sprintf("SELECT %d", rng.IntN(4)))
+		case 1:
+			c.send("INCR n" + k)
+		case 2:
+			c.send("DEL " + k)
+		case 3:
+			c.send(fmt.Sprintf("SET %s %d PX %d", k, rng.Uint64(), 1000000+rng.IntN(100000)))
+		case 4:
+			c.send("MSET " + k + " a " + k + "b b " + k + "c c")
+		case 5:
+			c.send("MULTI")
+			c.send("APPEND " + k + " x")
+			c.send("RENAME " + k + " " + k + "r")
+			c.send("EXEC")
+			sent += 3
+		case 6:
+			c.send("INCRBYFLOAT f" + k + " 0.1")
+		case 7:
+			c.send("SET " + k + " " + strings.Repeat("v", rng.IntN(5000)))
+		default:
+			c.send(fmt.Sprintf("SET %s %d", k, rng.Uint64()))
+		}
+		sent++
+		for sent > 50 {
+			c.reply()
+			sent--
+		}
+	}
+	for ; sent > 0; sent-- {
+		c.reply()
+	}
+}
+
+// TestReplicate: full synchronisation under writes, partial after cuts, in all combinations of AOF.
+func TestReplicate(t *testing.T) {
+	for _, aof := range [][2]string{{"yes", "yes"}, {"no", "no"}, {"yes", "no"}, {"no", "yes"}} {
+		t.Run(aof[0]+"-"+aof[1], func(t *testing.T) {
+			p := start(t, t.TempDir(), "--appendonly", aof[0])
+			r := start(t, t.TempDir(), "--appendonly", aof[1])
+			scribble(t, p, 1, 2000)
+			done := make(chan bool)
+			go func() {
+				defer close(done)
+				scribble(t, p, 2, 4000)
+			}()
+			r.follow(p)
+			<-done
+			awaitEqual(t, p, r)
+			for i := range 3 {
+				dial(t, p).do("CLIENT KILL TYPE replica")
+				scribble(t, p, uint64(3+i), 500)
+				r.awaitLink()
+				awaitEqual(t, p, r)
+			}
+			if full := p.field("sync_full"); full != "1" {
+				t.Errorf("%s full synchronisations", full)
+			}
+			if ok := p.field("sync_partial_ok"); ok != "3" {
+				t.Errorf("%s partial synchronisations", ok)
+			}
+		})
+	}
+}
+
+// TestChain: a replica of a replica, and what becomes of it when the middle is promoted.
+func TestChain(t *testing.T) {
+	a, b, c := start(t, t.TempDir()), start(t, t.TempDir()), start(t, t.TempDir(), "--appendonly", "no")
+	scribble(t, a, 1, 500)
+	b.follow(a)
+	c.follow(b)
+	scribble(t, a, 2, 1000)
+	awaitEqual(t, a, b)
+	awaitEqual(t, a, c)
+	dial(t, b).want("REPLICAOF NO ONE", "OK")
+	scribble(t, b, 3, 500)
+	c.awaitLink()
+	awaitEqual(t, b, c)
+	// The old primary becomes a replica of the new one without starting over.
+	a.follow(b)
+	awaitEqual(t, b, a)
+	if got := b.field("sync_partial_ok"); got != "2" {
+		t.Errorf("%s partial and %s full synchronisations with the promoted server", got, b.field("sync_full"))
+	}
+}
+
+// TestBehind: a replica that the Tail has left behind is fed from the segments; one without segments has to start over.
+func TestBehind(t *testing.T) {
+	for _, aof := range []string{"yes", "no"} {
+		t.Run(aof, func(t *testing.T) {
+			p := start(t, t.TempDir(), "--appendonly", aof, "--repl-backlog-size", "16kb",
+				"--client-output-buffer-limit", "replica 100kb 0 0")
+			r := start(t, t.TempDir())
+			scribble(t, p, 1, 100)
+			r.follow(p)
+			awaitEqual(t, p, r)
+			port := r.port
+			dial(t, r).want("REPLICAOF 127.0.0.1 1", "OK") // out of reach
+			scribble(t, p, 2, 3000)
+			dial(t, r).want("REPLICAOF 127.0.0.1 "+p.port, "OK")
+			r.awaitLink()
+			awaitEqual(t, p, r)
+			want := "1"
+			if aof == "no" {
+				want = "2"
+			}
+			if full := p.field("sync_full"); full != want {
+				t.Errorf("%s full synchronisations, want %s (port %s)", full, want, port)
+			}
+		})
+	}
+}
+
+// TestRestartReplica: a replica that was restarted goes on where its log ends.
+func TestRestartReplica(t *testing.T) {
+	p, r := start(t, t.TempDir()), start(t, t.TempDir())
+	r.follow(p)
+	scribble(t, p, 1, 1000)
+	awaitEqual(t, p, r)
+	r.stop()
+	scribble(t, p, 2, 1000)
+	r.args = append(r.args, "--replicaof", "127.0.0.1 "+p.port)
+	r.run()
+	r.awaitLink()
+	awaitEqual(t, p, r)
+	if full := p.field("sync_full"); full != "1" {
+		t.Errorf("%s full synchronisations: a restart must not cost one", full)
+	}
+}
+
+// TestRestartPrimary: so does the replica of a primary that was restarted.
+func TestRestartPrimary(t *testing.T) {
+	p, r := start(t, t.TempDir()), start(t, t.TempDir())
+	r.follow(p)
+	scribble(t, p, 1, 1000)
+	awaitEqual(t, p, r)
+	id := p.field("master_replid")
+	p.stop()
+	p.run()
+	scribble(t, p, 2, 1000)
+	r.awaitLink()
+	awaitEqual(t, p, r)
+	if full := p.field("sync_full"); full != "0" {
+		t.Errorf("%s full synchronisations: a restart must not cost one", full)
+	}
+	_ = id
+}
+
+// TestFailover: FAILOVER hands over to the replica, which the old primary follows.
+func TestFailover(t *testing.T) {
+	p, r := start(t, t.TempDir()), start(t, t.TempDir())
+	c := dial(t, p)
+	c.want("FAILOVER", "-ERR FAILOVER requires connected replicas.", "FAILOVER ABORT", "-ERR No failover in progress.")
+	r.follow(p)
+	scribble(t, p, 1, 1000)
+	c.want("FAILOVER TO 127.0.0.1 1", "-ERR FAILOVER target HOST and PORT is not a replica.",
+		"FAILOVER TO 127.0.0.1 "+r.port+" FORCE", "-ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
+		"FAILOVER TIMEOUT 0", "-ERR FAILOVER timeout must be greater than 0",
+		"FAILOVER TO 127.0.0.1 "+r.port+" TIMEOUT 5000", "OK")
+	eventually(t, "the roles are exchanged", func() bool {
+		return r.field("role") == "master" && p.field("role") == "slave" && p.field("master_link_status") == "up" &&
+			p.field("master_failover_state") == "no-failover"
+	})
+	scribble(t, r, 2, 500)
+	awaitEqual(t, r, p)
+	c.want("SET x 1", "-READONLY You can't write against a read only replica.")
+	if full := r.field("sync_full"); full != "0" {
+		t.Errorf("%s full synchronisations", full)
+	}
+}
+
+// TestReplicaExpiry: on a replica only the primary's word removes a key, and none that has expired is shown.
+func TestReplicaExpiry(t *testing.T) {
+	p, r := start(t, t.TempDir(), "--enable-debug-command", "yes"), start(t, t.TempDir())
+	r.follow(p)
+	c, d := dial(t, p), dial(t, r)
+	c.want("DEBUG SET-ACTIVE-EXPIRE 0", "OK", "SET k v PX 60", "OK", "WAIT 1 0", "1")
+	time.Sleep(80 * time.Millisecond)
+	d.want("GET k", "nil", "EXISTS k", "0", "DBSIZE", "1")
+	c.want("GET k", "nil", "WAIT 1 0", "1")
+	eventually(t, "the primary's word arrives", func() bool { return d.do("DBSIZE") == "0" })
+}
+
+// TestMinReplicas: writes are refused for want of replicas.
+func TestMinReplicas(t *testing.T) {
+	p, r := start(t, t.TempDir(), "--min-replicas-to-write", "1"), start(t, t.TempDir())
+	c := dial(t, p)
+	c.want("SET k v", "-NOREPLICAS Not enough good replicas to write.", "GET k", "nil")
+	r.follow(p)
+	eventually(t, "writes are accepted", func() bool { return c.do("SET k v") == "OK" })
+	r.stop()
+	eventually(t, "writes are refused", func() bool { return strings.HasPrefix(c.do("SET k v"), "-NOREPLICAS") })
+	c.want("CONFIG SET min-replicas-to-write 0", "OK", "SET k v", "OK")
+}
