@@ -29,6 +29,13 @@ const rawTurnBytes = 256 << 10
 // Input is what a raw connection's peer has sent and Advance has not taken. It is borrowed until ServeRaw returns. Only within ServeRaw.
 func (c *Conn) Input() []byte { return c.own[c.ownPos:] }
 
+// Preload puts bytes that were read from the socket elsewhere in front of what will come; ServeRaw is called with them in the loop's next turn. p is
+// copied. Only within Adopt's begin.
+func (c *Conn) Preload(p []byte) {
+	c.own = append(c.own, p...)
+	c.more = len(c.own) > 0
+}
+
 // Advance takes n bytes from the front of Input. Only within ServeRaw.
 func (c *Conn) Advance(n int) {
 	if n < 0 || n > len(c.own)-c.ownPos {

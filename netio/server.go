@@ -346,6 +346,8 @@ func (s *Server) Adopt(fd int, begin func(c *Conn)) error {
 		}
 		if err := l.attach(c); err != nil {
 			l.orphan(c, err)
+		} else if c.more {
+			l.enqueue(c)
 		}
 	})
 	return nil

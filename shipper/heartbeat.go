@@ -3,6 +3,7 @@ package shipper
 import (
 	"time"
 
+	"tidemark/engine/config"
 	"tidemark/netio"
 )
 
@@ -83,14 +84,15 @@ func (r *replica) beat(now time.Time) {
 }
 
 // countGood tells the engine whether there are as many replicas in touch as min-replicas-to-write asks for.
-func (sh *Shipper) countGood() {
-	v := sh.config()
-	sh.srv.SetEnoughReplicas(v.MinReplicas == 0 || v.MinReplicasMaxLagSeconds == 0 || int64(sh.good()) >= v.MinReplicas)
+func (sh *Shipper) countGood() { sh.countGoodBy(sh.config()) }
+
+func (sh *Shipper) countGoodBy(v *config.Values) {
+	sh.srv.SetEnoughReplicas(v.MinReplicas == 0 || v.MinReplicasMaxLagSeconds == 0 || int64(sh.good(v)) >= v.MinReplicas)
 }
 
 // good is the number of replicas that have been heard of within min-replicas-max-lag.
-func (sh *Shipper) good() int {
-	now, limit := time.Now(), time.Duration(sh.config().MinReplicasMaxLagSeconds)*time.Second
+func (sh *Shipper) good(v *config.Values) int {
+	now, limit := time.Now(), time.Duration(v.MinReplicasMaxLagSeconds)*time.Second
 	n := 0
 	for _, r := range *sh.all.Load() {
 		if r.state.Load() == stateOnline && r.lag(now) <= limit {

@@ -55,7 +55,7 @@ func (sh *Shipper) InfoReplication(t *engine.InfoText) {
 	replicas := *sh.all.Load()
 	t.Int("connected_slaves", int64(len(replicas)))
 	if v.MinReplicas > 0 && v.MinReplicasMaxLagSeconds > 0 {
-		t.Int("min_slaves_good_slaves", int64(sh.good()))
+		t.Int("min_slaves_good_slaves", int64(sh.good(v)))
 	}
 	for i, r := range replicas {
 		ip, port := r.addr()

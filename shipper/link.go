@@ -340,7 +340,7 @@ func (h *handshake) psync() error {
 // stream has a loop run the stream, and returns when that has ended.
 func (k *link) stream(h *handshake) error {
 	rest, _ := h.in.Peek(h.in.Buffered())
-	st := &stream{k: k, f: k.sh.srv.NewFollower(h.db), early: append([]byte(nil), rest...), closed: make(chan error, 1)}
+	st := &stream{k: k, f: k.sh.srv.NewFollower(h.db), closed: make(chan error, 1)}
 	st.acked, st.fsynced = -1, -1
 	tcp, ok := h.conn.(*net.TCPConn)
 	if !ok {
@@ -370,6 +370,7 @@ func (k *link) stream(h *handshake) error {
 		}
 		k.state.Store(linkConnected)
 		k.sh.linkIsUp(k)
+		c.Preload(rest)
 		st.begin(c)
 	})
 	if err != nil {

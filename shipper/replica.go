@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -258,10 +259,20 @@ func (r *replica) sendSegments(log *aof.Log, out *bulkWriter) (*aof.Cursor, erro
 			return c, nil
 		}
 		n, err := log.ReadAt(r.off, buf)
-		if n == 0 {
-			if r.sh.srv.Log() != log {
-				err = errLogSwitched
+		switch {
+		case n > 0:
+		case r.sh.srv.Log() != log:
+			return nil, errLogSwitched
+		case err == io.EOF:
+			// The Tail begins behind what is appended just now: somebody is at it, or the disk is stuck.
+			if !log.Commit(aof.GoalAppend) {
+				time.Sleep(time.Millisecond)
 			}
+			if r.closed.Load() {
+				return nil, errHungUp
+			}
+			continue
+		default:
 			return nil, err
 		}
 		if err := out.write(buf[:n]); err != nil {

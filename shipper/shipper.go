@@ -53,6 +53,10 @@ func New() *Shipper {
 func (sh *Shipper) Attach(s *engine.Server) {
 	sh.srv, sh.cfg, sh.log, sh.tail = s, s.Config(), s.Logger(), s.Tail()
 	sh.tail.Notify(s.WakeProgress)
+	sh.cfg.OnChangeOf([]string{"min-replicas-to-write", "min-replicas-max-lag"}, func(_, v *config.Values) error {
+		sh.countGoodBy(v)
+		return nil
+	})
 	sh.loops = make([]loopPart, max(runtime.NumCPU(), int(sh.config().IOThreads), 1))
 }
 

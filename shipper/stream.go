@@ -14,8 +14,7 @@ type stream struct {
 	conn    *netio.Conn
 	f       *engine.Follower
 	log     *aof.Log
-	early   []byte // came together with the handshake
-	acked   int64  // what was acknowledged last, -1: nothing yet
+	acked   int64 // what was acknowledged last, -1: nothing yet
 	fsynced int64
 	closed  chan error
 }
@@ -31,13 +30,6 @@ func (st *stream) begin(c *netio.Conn) {
 func (st *stream) ServeRaw(c *netio.Conn) {
 	k := st.k
 	k.lastIO.Store(nowNanos())
-	if len(st.early) > 0 {
-		p := append(st.early, c.Input()...)
-		c.Advance(len(c.Input()))
-		n := st.take(c, p)
-		st.early = append([]byte(nil), p[n:]...)
-		return
-	}
 	c.Advance(st.take(c, c.Input()))
 	c.Expect(st.f.Need())
 }
