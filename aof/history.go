@@ -159,10 +159,12 @@ func (ld *loader) adoptHistory() {
 			break
 		}
 	}
+	var files []FileInfo
 	for _, e := range m.kept {
-		ld.seen = append(ld.seen, FileInfo{Name: e.name, Type: "history", State: e.state.String(), Seq: e.seq, Epoch: e.epoch, Start: e.start,
-			End: e.end, Bytes: e.length, Size: e.length})
+		files = append(files, FileInfo{Name: e.name, Type: "history", State: "history", Seq: e.seq, Epoch: e.epoch, Start: e.start, End: e.end,
+			Bytes: e.length, Size: e.length})
 	}
+	ld.seen = append(files, ld.seen...)
 }
 
 func fileSize(fsys FS, name string) (int64, error) {

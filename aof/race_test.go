@@ -2,17 +2,24 @@ package aof
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// TestRewriteUnderWrites: writers on all shards, commits of both goals, policy changes, readers, INFO, and one rewrite after
-// another. What is loaded afterwards is the last base and exactly what followed it.
+// TestRewriteUnderWrites: writers on all shards, one that follows another server, commits of both goals, policy changes, readers from
+// memory and from pinned files, INFO, and one rewrite after another. What is loaded afterwards is the last base and exactly what
+// followed it, and both readers have seen the same log from its first byte on.
 func TestRewriteUnderWrites(t *testing.T) {
 	w := newWakeups()
-	o := Options{Dir: t.TempDir(), Shards: 8, RingBytes: 16 << 10, SegmentBytes: 128 << 10, Policy: Always, LoadTruncated: true, Notify: w.notify}
+	tl := NewTail()
+	tl.SetLimits(1<<30, 0)
+	tl.Start(0)
+	o := Options{Dir: t.TempDir(), Shards: 8, RingBytes: 16 << 10, SegmentBytes: 128 << 10, Policy: Always, LoadTruncated: true, Notify: w.notify,
+		Tail: tl, HistoryBytes: 10 << 10}
 	l, _, _ := openT(t, o)
 	const writers, each = 4, 4000
 	var locks [8]sync.Mutex
@@ -47,8 +54,69 @@ func TestRewriteUnderWrites(t *testing.T) {
 		}()
 	}
 	stop := make(chan struct{})
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		for i := range 500 {
+			p := bytes.Repeat(command("SET", fmt.Sprintf("f%d", i), "x"), 1+i%120)
+			for done := false; !done; {
+				for i := range locks {
+					locks[i].Lock()
+				}
+				if l.Room(0) {
+					l.Follow(p, 2)
+					done = true
+				}
+				for i := range locks {
+					locks[i].Unlock()
+				}
+				l.Commit(GoalAppend)
+			}
+		}
+	}()
 	var others sync.WaitGroup
-	others.Add(2)
+	others.Add(4)
+	pin := l.Pin(0)
+	if l.Oldest() != 0 {
+		t.Fatal(l.Oldest())
+	}
+	var fromFiles, fromMemory []byte
+	go func() {
+		defer others.Done()
+		p := make([]byte, 100<<10)
+		for off := int64(0); ; {
+			stopped := closed(stop)
+			n, err := l.ReadAt(off, p)
+			fromFiles = append(fromFiles, p[:n]...)
+			off += int64(n)
+			pin.Advance(off)
+			switch {
+			case errors.Is(err, io.EOF) && stopped:
+				pin.Close()
+				return
+			case err != nil && !errors.Is(err, io.EOF):
+				t.Errorf("at offset %d, which is pinned: %v", off, err)
+				return
+			}
+		}
+	}()
+	go func() {
+		defer others.Done()
+		p := make([]byte, 30<<10)
+		for off := int64(0); ; {
+			stopped := closed(stop)
+			n, err := tl.Read(off, p)
+			if err != nil {
+				t.Errorf("in memory at offset %d: %v", off, err)
+				return
+			}
+			fromMemory = append(fromMemory, p[:n]...)
+			off += int64(n)
+			if n == 0 && stopped {
+				return
+			}
+		}
+	}()
 	var last [writers]int
 	x, rewrites := int64(0), 0
 	go func() {
@@ -107,11 +175,17 @@ func TestRewriteUnderWrites(t *testing.T) {
 		}
 	}()
 	wg.Wait()
+	l.Commit(GoalAppend)
+	end := l.Reserved()
+	w.until(t, func() { l.WantAppended(end) }, func() bool { return l.Appended() == end })
 	close(stop)
 	w.notify()
 	others.Wait()
 	if t.Failed() {
 		return
+	}
+	if int64(len(fromFiles)) != end || !bytes.Equal(fromFiles, fromMemory) {
+		t.Fatalf("of %d bytes %d were read from files and %d from memory", end, len(fromFiles), len(fromMemory))
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

@@ -156,16 +156,19 @@ func (l *Log) locate(off int64) (at readPlace, unknown *fileEntry, err error) {
 			at = readPlace{name: l.path(s.entry.name), epoch: s.epoch, from: lookup(s.index, off), end: s.pos}
 		}
 	}
-	l.segMu.Unlock()
 	for _, files := range [...][]*fileEntry{l.meta.incr, l.meta.kept} {
 		for _, e := range files {
 			if at.name == "" && e.start <= off && off < e.end {
 				at = readPlace{name: l.path(e.name), epoch: e.epoch, from: lookup(e.index, off), end: e.length}
 				if e.index == nil && e.length > 0 {
-					return at, e, nil
+					unknown = e
 				}
 			}
 		}
+	}
+	l.segMu.Unlock()
+	if unknown != nil {
+		return at, unknown, nil
 	}
 	if at.name == "" {
 		return at, nil, ErrTrimmed

@@ -275,7 +275,7 @@ func (ld *loader) loadBase(last bool) error {
 		}
 	}
 	ld.seen = append(ld.seen, FileInfo{Name: b.name, Type: "base", State: "base", Seq: b.seq, Start: b.start, End: b.start, Bytes: b.length,
-		Size: size})
+		Size: size, DB: b.db})
 	return nil
 }
 

@@ -13,10 +13,11 @@ import (
 // FileInfo describes one file of a directory.
 type FileInfo struct {
 	Name  string
-	Type  string // base or incr
-	State string // closed, active (the log was not closed), foreign or loaded (another server's), base
+	Type  string // base, incr or history
+	State string // closed, active (the log was not closed), foreign or loaded (another server's), base, history (replaced by the base, and kept)
 	Seq   int64
 	Epoch uint32
+	DB    int // of a base: the database the stream of another server is in where the base is exact
 	// Start and End are the log offsets of its content, Bytes the length of what is valid, Size that of the file.
 	Start, End, Bytes, Size int64
 	Batches                 int64

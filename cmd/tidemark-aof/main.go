@@ -137,7 +137,11 @@ func check(out io.Writer, dir, name string, all bool) error {
 		return err
 	}
 	if all {
-		fmt.Fprintf(out, "directory  %s\nid         %s\n\n", dir, rep.ID)
+		fmt.Fprintf(out, "directory  %s\nid         %s\n", dir, rep.ID)
+		for _, a := range rep.Ancestors {
+			fmt.Fprintf(out, "earlier    %s up to offset %d\n", a.ID, a.End)
+		}
+		fmt.Fprintln(out)
 		fmt.Fprintf(out, "%-34s %-7s %16s %16s %12s %9s  %s\n", "file", "state", "from offset", "to offset", "bytes", "batches", "written")
 		for _, f := range rep.Files {
 			fmt.Fprintf(out, "%-34s %-7s %16d %16d %12d %9d  %s\n", f.Name, f.State, f.Start, f.End, f.Bytes, f.Batches, span(f))
