@@ -106,7 +106,8 @@ func (f *Follower) step(p []byte) (n int, err error) {
 		return 0, err
 	case !room:
 		f.blocked = true
-		f.block = false // gathered again
+		f.block = false   // gathered again,
+		f.partial.reset() // and what was seen of the effect behind the batch is looked at again, too
 		return 0, nil
 	}
 	return n, nil

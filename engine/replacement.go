@@ -3,6 +3,7 @@ package engine
 import (
 	"io"
 	"os"
+	"path/filepath"
 
 	"tidemark/aof"
 	"tidemark/engine/config"
@@ -47,7 +48,16 @@ func (s *Server) empty() bool {
 
 // SnapshotDir is where the file of a Replacement is to be.
 func (s *Server) SnapshotDir() string {
-	return s.cfg.Load().Dir
+	v := s.cfg.Load()
+	if !v.AppendOnly {
+		return v.Dir
+	}
+	// There it is removed at the next start, should this one not get to the end.
+	dir := filepath.Join(v.Dir, v.AppendDirname)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		s.log.Warningf("%v", err) // whoever writes there is told again
+	}
+	return dir
 }
 
 // ReplaceData puts a snapshot in the place of all data and of the log: the log begins anew at its offset. Clients are answered -LOADING meanwhile.
@@ -86,17 +96,46 @@ func (s *Server) ReplaceData(r Replacement) (db int, err error) {
 	s.mu.Unlock()
 	s.logEnd = r.Offset
 	s.followDB.Store(int64(db))
-	if !v.AppendOnly {
-		_, err = s.ensureStream()
-		return db, err
-	}
-	log, _, err := s.openLog(v, true)
-	if err != nil {
+	if err := s.adopt(v, r, db); err != nil {
 		return 0, err
+	}
+	s.forgetStamps()
+	_, err = s.ensureStream()
+	return db, err
+}
+
+// adopt opens the log that begins at the snapshot. A file becomes its base, or the RDB file when there is no AOF; what came as a stream is
+// written out in the background. configuring is held.
+func (s *Server) adopt(v *config.Values, r Replacement, db int) error {
+	if !v.AppendOnly {
+		if r.RDBPath != "" {
+			if err := os.Rename(r.RDBPath, s.rdbPath()); err != nil {
+				s.log.Warningf("The snapshot from the primary does not become %s: %v", v.DBFilename, err)
+			}
+		}
+		log, err := s.openMemoryLog(v, r.Ancestors)
+		if err == nil {
+			s.switchLog(log)
+		}
+		return err
+	}
+	o := s.logOptions(v)
+	o.Fresh, o.ID, o.Ancestors, o.StartOffset = true, r.ID, r.Ancestors, r.Offset
+	o.BaseFile, o.BaseDB = r.RDBPath, db
+	log, _, err := aof.Open(o, nil)
+	if err != nil {
+		return err
 	}
 	s.switchLog(log)
-	if _, err = s.ensureStream(); err != nil {
-		return 0, err
+	if r.RDBPath != "" {
+		return nil
 	}
-	return db, s.startSnapshot(kindAOF, func(int64) (sink, error) { return log.BeginRewrite(log.Mark()) })
+	return s.startSnapshot(kindAOF, func(int64) (sink, error) { return log.BeginRewrite(log.Mark()) })
+}
+
+// forgetStamps forgets the offsets of recent writes: they are of another history, which the log's watermarks may never reach.
+func (s *Server) forgetStamps() {
+	s.store.KS.LockAll()
+	defer s.store.KS.UnlockAll()
+	s.store.ForgetOffsets()
 }

@@ -205,10 +205,9 @@ func (s *Server) load(v *config.Values) error {
 	} else if found {
 		s.log.Noticef("DB loaded from %s, which the AOF now takes over: %.3f seconds", v.DBFilename, time.Since(start).Seconds())
 	}
-	if rec.ID != "" {
-		s.mu.Lock()
-		s.replID = rec.ID
-		s.mu.Unlock()
+	if err := s.beginHistory(l, v); err != nil {
+		l.Close()
+		return err
 	}
 	s.switchLog(l)
 	if rec.NeedsBase {
@@ -228,17 +227,22 @@ func (s *Server) switchLog(l *aof.Log) {
 	s.store.KS.UnlockAll()
 }
 
-// openLog opens the AOF directory. With fresh, what it holds is not replayed and is replaced by the next rewrite.
-func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery, error) {
-	o := aof.Options{
+// logOptions are those of the AOF by the configuration.
+func (s *Server) logOptions(v *config.Values) aof.Options {
+	return aof.Options{
 		Dir: filepath.Join(v.Dir, v.AppendDirname), Name: v.AppendFilename,
 		Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), SegmentBytes: v.SegmentBytes,
 		MappedBytes: int(v.MapThresholdBytes), Policy: v.AppendFsync, LoadTruncated: v.LoadTruncated,
-		Fresh: fresh, Logf: s.log.Logf, Notify: s.notify, Tail: s.tail,
+		Logf: s.log.Logf, Notify: s.notify, Tail: s.tail,
 	}
+}
+
+// openLog opens the AOF directory. With fresh, what it holds is not replayed and is replaced by the next rewrite.
+func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery, error) {
+	o := s.logOptions(v)
 	if fresh {
 		// Offsets go on where an earlier log of this process ended: sessions and the tables of recent writes remember them.
-		o.ID, o.StartOffset = s.replicationID(), s.logEnd
+		o.Fresh, o.ID, o.StartOffset = true, s.replicationID(), s.logEnd
 		return aof.Open(o, nil)
 	}
 	r := s.newReplayer()
@@ -247,6 +251,21 @@ func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery,
 		s.followDB.Store(int64(r.ctx.DB))
 	}
 	return l, rec, err
+}
+
+// beginHistory gives the log of a primary that starts an id of its own. What was written after the point where a crash cut the log may be on a replica:
+// the old id must not come to mean two histories. A replica keeps the id, which is its primary's.
+func (s *Server) beginHistory(l *aof.Log, v *config.Values) error {
+	if v.PrimaryHost == "" && l.Reserved() > 0 {
+		was := append([]aof.Ancestor{{ID: l.ID(), End: l.Reserved()}}, l.Ancestors()...)
+		if err := l.SetIdentity(randomID(), was); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.replID = l.ID()
+	s.mu.Unlock()
+	return nil
 }
 
 // loadRDBFile loads the RDB file of the configuration if there is one.

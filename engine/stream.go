@@ -38,11 +38,7 @@ func (s *Server) ensureStream() (*aof.Log, error) {
 	log := s.store.Log()
 	if log == nil {
 		var err error
-		log, _, err = aof.Open(aof.Options{
-			Memory: true, Tail: s.tail, Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), StartOffset: s.logEnd, ID: s.replicationID(),
-			Logf: s.log.Logf, Notify: s.notify,
-		}, nil)
-		if err != nil {
+		if log, err = s.openMemoryLog(v, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -51,6 +47,15 @@ func (s *Server) ensureStream() (*aof.Log, error) {
 	s.tail.Start(log.Reserved())
 	s.store.SetLog(log)
 	return log, nil
+}
+
+// openMemoryLog opens a log without files where the last one ended.
+func (s *Server) openMemoryLog(v *config.Values, ancestors []aof.Ancestor) (*aof.Log, error) {
+	log, _, err := aof.Open(aof.Options{
+		Memory: true, Tail: s.tail, Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), StartOffset: s.logEnd, ID: s.replicationID(),
+		Ancestors: ancestors, Logf: s.log.Logf, Notify: s.notify,
+	}, nil)
+	return log, err
 }
 
 // DropStream is called when there is no replication any more: the Tail is emptied, and a log in memory ends. Not on a loop's thread.

@@ -130,7 +130,6 @@ func (l *Loop) serveRaw(c *Conn) {
 	}
 	left := len(c.own) - c.ownPos
 	if left == 0 {
-		c.more = false
 		if c.own, c.ownPos = c.own[:0], 0; c.huge || cap(c.own) > 4*rawTurnBytes {
 			c.dropOwn()
 		}

@@ -171,7 +171,7 @@ func (f *fanOut) open() {
 		if t.out, t.err = t.r.newBulk(); t.err != nil {
 			continue
 		}
-		t.err = t.out.write(fmt.Appendf(nil, "+FULLRESYNC %s %d\r\n$EOF:%s\r\n", id, t.r.off, f.mark[:]))
+		t.err = t.out.write(fmt.Appendf(nil, "+FULLRESYNC %s %d%s\r\n$EOF:%s\r\n", id, t.r.off, t.r.framing(), f.mark[:]))
 	}
 	f.drop()
 }

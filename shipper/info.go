@@ -65,8 +65,8 @@ func (sh *Shipper) InfoReplication(t *engine.InfoText) {
 		if r.online() {
 			lag = (now - r.ackAt.Load()) / 1e9
 		}
-		t.Str(fmt.Sprintf("slave%d", i), fmt.Sprintf("ip=%s,port=%d,state=%s,offset=%d,lag=%d,sent=%d,synced=%d,lag_bytes=%d,lag_ms=%d",
-			ip, port, stateName(state), received, lag, r.sentOff.Load(), synced, max(end-received, 0), r.behind(now).Milliseconds()))
+		t.Str(fmt.Sprintf("slave%d", i), fmt.Sprintf("ip=%s,port=%d,state=%s,offset=%d,lag=%d,sent=%d,synced=%d,lag_bytes=%d,lag_ms=%d,log_bytes=%d,link_bytes=%d",
+			ip, port, stateName(state), received, lag, r.sentOff.Load(), synced, max(end-received, 0), r.behind(now).Milliseconds(), r.bytesIn.Load(), r.bytesOut.Load()))
 	}
 	t.Str("master_failover_state", sh.failoverState())
 	id, id2, end2 := sh.srv.ReplicationID(), strings.Repeat("0", 40), int64(-1)
@@ -108,6 +108,7 @@ func (sh *Shipper) InfoReplication(t *engine.InfoText) {
 			t.Int("master_last_io_ms_ago", (now-at)/1e6)
 		}
 		t.Int("replica_stream_bytes", k.reads.Load())
+		t.Int("replica_link_bytes", k.wire.Load())
 	}
 }
 

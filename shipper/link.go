@@ -16,6 +16,7 @@ import (
 
 	"tidemark/aof"
 	"tidemark/engine"
+	"tidemark/engine/config"
 	"tidemark/netio"
 )
 
@@ -33,7 +34,8 @@ type link struct {
 	downAt   atomic.Int64 // Unix s: since when the link is down
 	loading  atomic.Int64 // bytes of a snapshot received so far
 	total    atomic.Int64 // bytes of the snapshot, 0: not known
-	reads    atomic.Int64 // bytes of the stream
+	reads    atomic.Int64 // bytes of the stream applied
+	wire     atomic.Int64 // bytes on the link that they came as
 	mustFull bool         // what is in memory is no state of the log: only a snapshot helps
 
 	stop    chan struct{}
@@ -181,13 +183,14 @@ func (k *link) dial() (net.Conn, error) {
 
 // handshake is the dialogue before the stream.
 type handshake struct {
-	k     *link
-	conn  net.Conn
-	in    *bufio.Reader
-	offer string // id asked for in PSYNC; ? for none
-	log   *aof.Log
-	off   int64 // log offset where the stream goes on
-	db    int   // database that it is in there
+	k      *link
+	conn   net.Conn
+	in     *bufio.Reader
+	offer  string // id asked for in PSYNC; ? for none
+	log    *aof.Log
+	off    int64 // log offset where the stream goes on
+	db     int   // database that it is in there
+	framed bool  // the stream comes in frames
 }
 
 // maxLine bounds what a primary may say in one line.
@@ -263,6 +266,9 @@ func (h *handshake) greet() error {
 	}
 	words = append(words, []string{"REPLCONF", "capa", "eof", "capa", "psync2", "capa", capability},
 		[]string{"REPLCONF", "version", engine.RedisVersion})
+	if v.ReplCompression != config.CompressNo {
+		words = append(words, []string{"REPLCONF", "capa", capaS2})
+	}
 	for _, w := range words {
 		if reply, err = h.ask(w...); err != nil {
 			return err
@@ -316,6 +322,7 @@ func (h *handshake) psync() error {
 			return fmt.Errorf("it continues under the id %q, which is none", clip(id))
 		}
 		k.tell(nil)
+		h.framed = len(words) > 2 && words[2] == capaS2
 		if id != log.ID() {
 			sh.log.Noticef("The primary has got another replication id: %s", clean(id))
 			if err := log.SetIdentity(id, append([]aof.Ancestor{{ID: log.ID(), End: h.off}}, log.Ancestors()...)); err != nil {
@@ -332,6 +339,7 @@ func (h *handshake) psync() error {
 		}
 		k.tell(nil)
 		sh.log.Noticef("Full resync from master: %s:%d", clean(words[1]), off)
+		h.framed = len(words) > 3 && words[3] == capaS2
 		return h.receive(words[1], off)
 	}
 	return fmt.Errorf("it answers PSYNC with %q", clip(reply))
@@ -340,7 +348,7 @@ func (h *handshake) psync() error {
 // stream has a loop run the stream, and returns when that has ended.
 func (k *link) stream(h *handshake) error {
 	rest, _ := h.in.Peek(h.in.Buffered())
-	st := &stream{k: k, f: k.sh.srv.NewFollower(h.db), closed: make(chan error, 1)}
+	st := &stream{k: k, f: k.sh.srv.NewFollower(h.db), framed: h.framed, closed: make(chan error, 1)}
 	st.acked, st.fsynced = -1, -1
 	tcp, ok := h.conn.(*net.TCPConn)
 	if !ok {

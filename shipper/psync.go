@@ -9,6 +9,7 @@ import (
 	"tidemark/aof"
 	"tidemark/engine"
 	"tidemark/engine/command"
+	"tidemark/engine/config"
 	"tidemark/netio"
 )
 
@@ -74,6 +75,8 @@ func (sh *Shipper) replconf(c *command.Ctx) {
 				r.psync2 = true
 			case capability:
 				r.swift = true
+			case capaS2:
+				r.framed = sh.config().ReplCompression != config.CompressNo
 			}
 		case "version":
 			r.version = string(v)
@@ -88,6 +91,14 @@ func (sh *Shipper) replconf(c *command.Ctx) {
 // capability is what one tidemark tells another it can do: it acknowledges at once what it has applied, and syncs at once when asked
 // to (REPLCONF GETACK in the stream).
 const capability = "tidemark1"
+
+// framing is what the answer to PSYNC says of the stream that follows: behind it nothing but what the replica asked for may stand.
+func (r *replica) framing() string {
+	if r.framed {
+		return " " + capaS2
+	}
+	return ""
+}
 
 // psync is PSYNC id offset [FAILOVER], and SYNC.
 func (sh *Shipper) psync(c *command.Ctx) {
@@ -185,7 +196,7 @@ func (sh *Shipper) enlist(ss *engine.Session, id string, off int64) {
 	sh.counts.partial.Add(1)
 	sh.log.Noticef("Partial resynchronization request from %s accepted. It continues at offset %d of %d", r.name(), off, log.Reserved())
 	if r.psync2 {
-		w.Simple("CONTINUE " + log.ID())
+		w.Simple("CONTINUE " + log.ID() + r.framing())
 	} else {
 		w.Simple("CONTINUE")
 	}

@@ -28,6 +28,7 @@ type replica struct {
 	eof     bool // takes a snapshot of unknown length
 	psync2  bool
 	swift   bool   // acknowledges at once: a tidemark, which need not be asked
+	framed  bool   // the stream goes in frames, see frame.go; decided when it says it can
 	version string // as it calls itself; empty: it does not
 
 	state atomic.Int32
@@ -39,14 +40,20 @@ type replica struct {
 	probeAt  atomic.Int64 // since when it was there to be sent, Unix ns; 0: no measurement runs
 	lagNanos atomic.Int64 // the latest measurement
 	sentOff  atomic.Int64 // log offset up to which bytes were handed to the socket
+	bytesIn  atomic.Int64 // of the log, handed to the link
+	bytesOut atomic.Int64 // that they became on it
 
 	// The loop's while online, the goroutine's in bulk.
-	off    int64 // log offset of the next byte to read from the log
-	buf    []byte
-	pos    int // buf[pos:end] is read and not sent
-	end    int
-	cursor *aof.Cursor // holds what the Tail has from off on; nil: none. Set under mu
-	pin    *aof.Pin    // holds what the segments have from off on; nil: none. Set under mu
+	off   int64 // log offset of the next byte to read from the log
+	buf   []byte
+	pos   int // buf[pos:end] is read and not sent
+	end   int
+	plain []byte // of a framed stream: what was read, before it is framed
+	zip   []byte // the compressor's
+	// pressed counts down the pieces that are compressed since the socket last did not take everything.
+	pressed int
+	cursor  *aof.Cursor // holds what the Tail has from off on; nil: none. Set under mu
+	pin     *aof.Pin    // holds what the segments have from off on; nil: none. Set under mu
 
 	closed atomic.Bool // the connection has gone; set under mu
 
@@ -77,6 +84,8 @@ func stateName(s int32) string {
 const (
 	// feedBytes is how much of the log one write takes.
 	feedBytes = 128 << 10
+	// pressedFor is for how many pieces compression goes on after the socket did not take one whole (repl-compression auto).
+	pressedFor = 64
 	// feedTurn bounds what a replica is sent in one turn of its loop.
 	feedTurn = 1 << 20
 )
@@ -168,10 +177,7 @@ func (r *replica) feed(now int64) {
 				r.loop.Wake() // the rest in the next turn, after the clients
 				return
 			}
-			if r.buf == nil {
-				r.buf = make([]byte, feedBytes)
-			}
-			n, err := r.sh.tail.Read(r.off, r.buf)
+			n, err := r.read()
 			if err != nil {
 				r.fallBehind()
 				return
@@ -180,11 +186,9 @@ func (r *replica) feed(now int64) {
 				return
 			}
 			if r.probeAt.Load() == 0 {
-				r.probeOff.Store(r.off + int64(n))
+				r.probeOff.Store(r.off)
 				r.probeAt.Store(now)
 			}
-			r.off += int64(n)
-			r.pos, r.end = 0, n
 			r.cursor.Advance(r.off)
 		}
 		n, err := r.conn.Send(r.buf[r.pos:r.end])
@@ -193,11 +197,36 @@ func (r *replica) feed(now int64) {
 		}
 		r.pos += n
 		sent += n
-		r.sentOff.Store(r.off - int64(r.end-r.pos))
 		if r.pos < r.end {
+			r.pressed = pressedFor
 			return // OnWritable goes on
 		}
+		r.sentOff.Store(r.off)
 	}
+}
+
+// read puts the next piece of the Tail into buf, framed if that was agreed on, and returns how many bytes of the log it is.
+func (r *replica) read() (n int, err error) {
+	if r.buf == nil {
+		r.buf = make([]byte, feedBytes)
+	}
+	if !r.framed {
+		n, err = r.sh.tail.Read(r.off, r.buf[:feedBytes])
+		r.pos, r.end = 0, n
+	} else {
+		if r.plain == nil {
+			r.plain = make([]byte, feedBytes)
+		}
+		if n, err = r.sh.tail.Read(r.off, r.plain); n > 0 {
+			r.buf, r.zip = appendFrame(r.buf[:0], r.plain[:n], r.zip, r.compresses())
+			r.pos, r.end = 0, len(r.buf)
+			r.pressed--
+		}
+	}
+	r.off += int64(n)
+	r.bytesIn.Add(int64(n))
+	r.bytesOut.Add(int64(r.end))
+	return n, err
 }
 
 // fallBehind has a goroutine read the segments until the Tail holds what comes next. Its loop.
@@ -275,13 +304,33 @@ func (r *replica) sendSegments(log *aof.Log, out *bulkWriter) (*aof.Cursor, erro
 		default:
 			return nil, err
 		}
-		if err := out.write(buf[:n]); err != nil {
+		if err := r.writeBulk(out, buf[:n]); err != nil {
 			return nil, err
 		}
 		r.off += int64(n)
 		r.sentOff.Store(r.off)
 		r.pin.Advance(r.off)
 	}
+}
+
+// writeBulk sends a stretch of the log, framed if that was agreed on. In bulk the link is what counts.
+func (r *replica) writeBulk(out *bulkWriter, p []byte) error {
+	r.bytesIn.Add(int64(len(p)))
+	if !r.framed {
+		r.bytesOut.Add(int64(len(p)))
+		return out.write(p)
+	}
+	for len(p) > 0 {
+		n := min(len(p), feedBytes)
+		r.pressed = pressedFor
+		r.buf, r.zip = appendFrame(r.buf[:0], p[:n], r.zip, r.compresses())
+		p = p[n:]
+		r.bytesOut.Add(int64(len(r.buf)))
+		if err := out.write(r.buf); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // handOver ends the bulk goroutine's part: the loop goes on.

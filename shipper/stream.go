@@ -14,7 +14,10 @@ type stream struct {
 	conn    *netio.Conn
 	f       *engine.Follower
 	log     *aof.Log
-	acked   int64 // what was acknowledged last, -1: nothing yet
+	framed  bool
+	plain   []byte // of a framed stream: taken out of frames, and not yet applied
+	again   bool   // what is in plain was not applied for want of room
+	acked   int64  // what was acknowledged last, -1: nothing yet
 	fsynced int64
 	closed  chan error
 }
@@ -28,39 +31,67 @@ func (st *stream) begin(c *netio.Conn) {
 
 // ServeRaw applies what has come.
 func (st *stream) ServeRaw(c *netio.Conn) {
-	k := st.k
-	k.lastIO.Store(nowNanos())
-	c.Advance(st.take(c, c.Input()))
-	c.Expect(st.f.Need())
+	st.k.lastIO.Store(nowNanos())
+	if !st.framed {
+		n := st.take(c, c.Input())
+		st.k.wire.Add(int64(n))
+		c.Advance(n)
+		if need := st.f.Need(); need > 0 {
+			c.Expect(need)
+		}
+		return
+	}
+	// One frame after the other, so that no more is taken out than can be applied.
+	for {
+		if !st.again {
+			plain, n, err := takeFrame(st.plain, c.Input())
+			if err != nil {
+				st.refuse(c, err)
+				return
+			}
+			if n == 0 {
+				return
+			}
+			st.plain = plain
+			st.k.wire.Add(int64(n))
+			c.Advance(n)
+		}
+		n := st.take(c, st.plain)
+		st.plain = append(st.plain[:0], st.plain[n:]...)
+		if st.again = st.f.Blocked() || st.f.More(); st.again {
+			return
+		}
+	}
 }
 
+// take applies the whole effects at the front of p and acknowledges them.
 func (st *stream) take(c *netio.Conn, p []byte) int {
 	n, err := st.f.Apply(p)
 	st.k.reads.Add(int64(n))
-	if n > 0 {
-		st.k.sh.srv.CommitSoon(c.Loop(), false)
-	}
 	if err != nil {
-		// What this server cannot execute it cannot follow either: going on would be another history.
-		st.k.sh.log.Warningf("The primary's stream cannot be applied: %v. Replication stops here; after an upgrade, or REPLICAOF once more, it begins anew", err)
-		st.k.mustFull = true
-		c.Kill()
+		st.refuse(c, err)
 		return n
 	}
 	switch {
 	case st.f.Blocked():
-		st.k.sh.srv.WantRoom(c.Loop())
 		c.HoldQuietly()
+		c.Again() // when it is released
 	case st.f.More():
 		c.Again()
 	}
-	if st.f.GetAck() {
-		st.k.sh.srv.CommitSoon(c.Loop(), true)
-		st.ack(true)
-	} else {
-		st.ack(false)
+	asked := st.f.GetAck()
+	if n > 0 || st.f.Blocked() || asked {
+		st.k.sh.srv.CommitSoon(c.Loop(), asked)
 	}
+	st.ack(asked)
 	return n
+}
+
+// refuse ends the link for good: what this server cannot execute it cannot follow either, and going on would be another history.
+func (st *stream) refuse(c *netio.Conn, err error) {
+	st.k.sh.log.Warningf("The primary's stream cannot be applied: %v. The link ends, and begins anew with a snapshot", err)
+	st.k.mustFull = true
+	c.Kill()
 }
 
 // ack acknowledges what has been applied and synced since the last time; with must also when that is nothing. On the loop.

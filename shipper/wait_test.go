@@ -81,7 +81,7 @@ func TestWaitReplicas(t *testing.T) {
 	}
 	dial(t, r).want("GET k", "49", "WAIT 1 0", "-"+errWaitReplica, "WAITAOF 0 1 0", "-"+errWaitAOFReplica,
 		"SET k 1", "-READONLY You can't write against a read only replica.")
-	c.want("SET k x", "OK", "WAIT 2 30", "1", "WAITAOF 1 2 30", "[1 1]",
+	c.want("SET k x", "OK", "WAIT 2 300", "1", "WAITAOF 1 2 1000", "[1 1]",
 		"MULTI", "OK", "SET k y", "QUEUED", "WAIT 1 0", "QUEUED", "EXEC", "[OK 1]") // as of before EXEC, as in Redis
 	// Who waits when the server becomes a replica is told.
 	c.send("SET k z")

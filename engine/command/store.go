@@ -125,6 +125,14 @@ func (st *Store) Log() *aof.Log { return st.log.Load() }
 // SetLog switches logging on, or with nil off. All shards must be locked: a write sees one or the other.
 func (st *Store) SetLog(l *aof.Log) { st.log.Store(l) }
 
+// ForgetOffsets forgets when keys were written last: the log begins anew. All shards must be locked.
+func (st *Store) ForgetOffsets() {
+	for i := range st.rules {
+		r := &st.rules[i]
+		r.recent, r.all, r.last = [recentSlots]int64{}, 0, 0
+	}
+}
+
 // SetFollowing makes the log another server's stream, or this server's own again. All shards must be locked: a write is in the log or not.
 func (st *Store) SetFollowing(on bool) { st.Following.Store(on) }
 

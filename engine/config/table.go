@@ -250,6 +250,7 @@ func table() []Directive {
 		{Name: "sentinel", kind: statement{n: -1}, flags: FileOnly, status: Refused, note: "this is not a Sentinel; Redis's own Sentinel can watch it"},
 
 		// Tidemark's own. CONFIG GET * leaves them out: there are tools that set what it shows on a redis-server.
+		{Name: "repl-compression", kind: enum[Compression]{def: CompressNo, names: []string{"no", "yes", "auto"}, at: func(v *Values) *Compression { return &v.ReplCompression }}, flags: Hidden},
 		{Name: "pprof-addr", kind: text{at: func(v *Values) *string { return &v.PprofAddr }}, flags: Immutable | Hidden},
 		{Name: "shards", kind: integer{max: 1 << 12, check: powerOfTwo, at: func(v *Values) *int64 { return &v.Shards }}, flags: Immutable | Hidden},
 		{Name: "ring-size", kind: memory{def: 256 << 10, min: 4 << 10, max: 1 << 30, check: powerOfTwo, at: func(v *Values) *int64 { return &v.RingBytes }}, flags: Immutable | Hidden},

@@ -125,6 +125,7 @@ type Values struct {
 	ReplDisableNoDelay       bool
 	ReplBacklogBytes         int64
 	BacklogTTLSeconds        int64 // 0: never
+	ReplCompression          Compression
 
 	// Security.
 	RequirePass           string
@@ -288,6 +289,16 @@ const (
 	LoadFromDisk DisklessLoad = iota
 	LoadOnEmptyDB
 	LoadSwapDB
+)
+
+// Compression is repl-compression: whether the stream between two tidemarks is compressed; auto means where the link holds a replica up.
+type Compression uint8
+
+// The values of repl-compression.
+const (
+	CompressNo Compression = iota
+	CompressYes
+	CompressAuto
 )
 
 // SyslogFacility is syslog-facility: 0 is user, n is local(n-1).
