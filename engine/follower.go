@@ -15,14 +15,13 @@ import (
 // changed wait, like on the primary, until that is in the log, or under appendfsync always on the disk.
 type Follower struct {
 	executor
-	log     *aof.Log
 	blocked bool
 	more    bool
 }
 
 // NewFollower returns one that goes on at the end of the log, which must be open, where the stream is in database db.
 func (s *Server) NewFollower(db int) *Follower {
-	f := &Follower{executor: s.newExecutor(), log: s.store.Log()}
+	f := &Follower{executor: s.newExecutor()}
 	f.ctx.DB = db
 	return f
 }
@@ -48,8 +47,8 @@ func (f *Follower) Apply(p []byte) (n int, err error) {
 	if waits, err := f.partial.waits(p); waits || err != nil {
 		return 0, f.tooLong(err)
 	}
-	if f.log == nil || f.s.store.Log() != f.log || !f.s.store.Following.Load() {
-		return 0, errors.New("a stream cannot be followed: this server is no replica, or its log is another now")
+	if f.s.store.Log() == nil || !f.s.store.Following.Load() {
+		return 0, errors.New("a stream cannot be followed: this server is no replica, or has no log")
 	}
 	defer f.ctx.Publish()
 	start := time.Now()
@@ -78,13 +77,13 @@ func (f *Follower) tooLong(err error) error {
 
 // step executes one batch, to its end when that lies behind the batch's 64 commands in a block.
 func (f *Follower) step(p []byte) (n int, err error) {
-	log := f.log
-	off, db := log.Reserved(), f.ctx.DB
+	off, db := f.s.logOffset(), f.ctx.DB
 	if n, err = f.gather(p, off); n == 0 {
 		return 0, err
 	}
 	room := false
 	f.ctx.Follow(func() int64 {
+		log := f.s.store.Log() // with the locks held: it may have been switched, at the same offset
 		if room = log.Room(0); !room {
 			return 0
 		}
@@ -114,7 +113,7 @@ func (f *Follower) step(p []byte) (n int, err error) {
 }
 
 // Applied is the log offset up to which the stream is executed.
-func (f *Follower) Applied() int64 { return f.log.Reserved() }
+func (f *Follower) Applied() int64 { return f.s.logOffset() }
 
 // Blocked reports whether the last Apply ended because the log had no room: it is to be called again when that has changed, which the commit
 // tells (Extension.LoopProgress).

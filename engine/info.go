@@ -426,7 +426,7 @@ func (s *Server) infoPersistence(c *command.Ctx, t *InfoText) {
 	t.Int("rdb_last_cow_size", 0)
 	t.Int("rdb_last_load_keys_expired", s.loading.keysExpired.Load())
 	t.Int("rdb_last_load_keys_loaded", s.loading.keysLoaded.Load())
-	t.Flag("aof_enabled", log != nil)
+	t.Flag("aof_enabled", log != nil && log.OnDisk())
 	t.Flag("aof_rewrite_in_progress", rewriting)
 	t.Flag("aof_rewrite_scheduled", r.scheduled)
 	t.Int("aof_last_rewrite_time_sec", seconds(r.aofRuns, r.aofSeconds))

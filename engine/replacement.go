@@ -113,7 +113,7 @@ func (s *Server) adopt(v *config.Values, r Replacement, db int) error {
 				s.log.Warningf("The snapshot from the primary does not become %s: %v", v.DBFilename, err)
 			}
 		}
-		log, err := s.openMemoryLog(v, r.Ancestors)
+		log, err := s.openMemoryLog(v, r.ID, r.Ancestors)
 		if err == nil {
 			s.switchLog(log)
 		}

@@ -536,29 +536,69 @@ func (s *Server) flushEverything() {
 	}
 }
 
-// switchAppendOnly is CONFIG SET appendonly while running.
+// switchAppendOnly is CONFIG SET appendonly while running. With replication going on, a log in memory takes over from the AOF and the other way
+// round, at the same offset.
 func (s *Server) switchAppendOnly(v *config.Values) error {
-	if !v.AppendOnly {
-		s.dropSnapshot(kindAOF)
-		return s.closeLog()
-	}
-	if s.store.Log() != nil {
+	old := s.store.Log()
+	if v.AppendOnly == (old != nil && old.OnDisk()) {
 		return nil
 	}
-	l, _, err := s.openLog(v, true)
+	if !v.AppendOnly {
+		s.dropSnapshot(kindAOF)
+		if !s.tail.On() {
+			return s.closeLog()
+		}
+		l, err := s.openMemoryLog(v, old.ID(), old.Ancestors())
+		if err != nil {
+			return err
+		}
+		s.store.KS.LockAll()
+		l.TakeOver(old.Reserved())
+		s.store.SetLog(l)
+		s.store.KS.UnlockAll()
+		return s.succeed(old, l)
+	}
+	o := s.logOptions(v)
+	o.Fresh, o.ID, o.StartOffset = true, s.replicationID(), s.logEnd
+	if old != nil {
+		o.Tail, o.ID, o.Ancestors = nil, old.ID(), old.Ancestors()
+	}
+	l, _, err := aof.Open(o, nil)
 	if err != nil {
 		return err
 	}
-	err = s.startSnapshot(kindAOF, func(int64) (sink, error) {
-		s.store.SetLog(l)
-		return l.BeginRewrite(l.Mark())
-	})
-	if err != nil {
-		s.store.KS.LockAll()
-		s.store.SetLog(nil)
-		s.store.KS.UnlockAll()
-		l.Close()
+	err = ErrSnapshotRunning
+	for errors.Is(err, ErrSnapshotRunning) { // a BGSAVE, or a replica's snapshot; the first base follows it
+		ended := make(chan struct{})
+		s.WhenSnapshotEnds(func() { close(ended) })
+		<-ended
+		err = s.startSnapshot(kindAOF, func(int64) (sink, error) {
+			if old != nil {
+				l.TakeOver(old.Reserved())
+			}
+			out, err := l.BeginRewrite(l.Mark())
+			if err == nil {
+				s.store.SetLog(l)
+			}
+			return out, err
+		})
 	}
+	if err != nil {
+		l.Close()
+		return err
+	}
+	if old != nil {
+		return s.succeed(old, l)
+	}
+	return nil
+}
+
+// succeed ends a log that another has taken over from.
+func (s *Server) succeed(old, l *aof.Log) error {
+	err := old.Close()
+	l.Resume(s.tail)
+	s.wakeInterested()
+	s.WakeProgress()
 	return err
 }
 

@@ -38,7 +38,7 @@ func (s *Server) ensureStream() (*aof.Log, error) {
 	log := s.store.Log()
 	if log == nil {
 		var err error
-		if log, err = s.openMemoryLog(v, nil); err != nil {
+		if log, err = s.openMemoryLog(v, s.replicationID(), nil); err != nil {
 			return nil, err
 		}
 	}
@@ -49,12 +49,14 @@ func (s *Server) ensureStream() (*aof.Log, error) {
 	return log, nil
 }
 
-// openMemoryLog opens a log without files where the last one ended.
-func (s *Server) openMemoryLog(v *config.Values, ancestors []aof.Ancestor) (*aof.Log, error) {
-	log, _, err := aof.Open(aof.Options{
-		Memory: true, Tail: s.tail, Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), StartOffset: s.logEnd, ID: s.replicationID(),
-		Ancestors: ancestors, Logf: s.log.Logf, Notify: s.notify,
-	}, nil)
+// openMemoryLog opens a log without files where the last one ended; it has no Tail yet when it is to take over from one that is still open.
+func (s *Server) openMemoryLog(v *config.Values, id string, ancestors []aof.Ancestor) (*aof.Log, error) {
+	o := aof.Options{Memory: true, Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), StartOffset: s.logEnd, ID: id, Ancestors: ancestors,
+		Logf: s.log.Logf, Notify: s.notify}
+	if s.store.Log() == nil {
+		o.Tail = s.tail
+	}
+	log, _, err := aof.Open(o, nil)
 	return log, err
 }
 

@@ -304,3 +304,41 @@ func TestCompression(t *testing.T) {
 		t.Errorf("%s full synchronisations", full)
 	}
 }
+
+// TestSwitchAppendOnly: appendonly is switched on either side under writes; the link stays, and nothing is lost.
+func TestSwitchAppendOnly(t *testing.T) {
+	for _, first := range []string{"yes", "no"} {
+		t.Run(first, func(t *testing.T) {
+			p, r := start(t, t.TempDir(), "--appendonly", first), start(t, t.TempDir(), "--appendonly", first)
+			r.follow(p)
+			done := make(chan bool)
+			go func() {
+				defer close(done)
+				scribble(t, p, 1, 6000)
+			}()
+			other := map[string]string{"yes": "no", "no": "yes"}
+			for i, v := 0, first; i < 4; i++ {
+				v = other[v]
+				dial(t, r).want("CONFIG SET appendonly "+v, "OK")
+				dial(t, p).want("CONFIG SET appendonly "+v, "OK")
+				if got := p.field("aof_enabled"); got != map[string]string{"yes": "1", "no": "0"}[v] {
+					t.Errorf("aof_enabled is %s after appendonly %s", got, v)
+				}
+				eventually(t, "the rewrite ends", func() bool { return p.field("aof_rewrite_in_progress") == "0" && r.field("aof_rewrite_in_progress") == "0" })
+			}
+			<-done
+			awaitEqual(t, p, r)
+			if full := p.field("sync_full"); full != "1" {
+				t.Errorf("%s full synchronisations", full)
+			}
+			if first == "yes" { // the AOF is on again: what it holds is all there is
+				want := r.digest()
+				r.stop()
+				r.run()
+				if got := r.digest(); got != want {
+					t.Errorf("after a restart: %s", firstDifference(want, got))
+				}
+			}
+		})
+	}
+}

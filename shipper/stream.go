@@ -3,7 +3,6 @@ package shipper
 import (
 	"strconv"
 
-	"tidemark/aof"
 	"tidemark/engine"
 	"tidemark/netio"
 )
@@ -13,7 +12,6 @@ type stream struct {
 	k       *link
 	conn    *netio.Conn
 	f       *engine.Follower
-	log     *aof.Log
 	framed  bool
 	plain   []byte // of a framed stream: taken out of frames, and not yet applied
 	again   bool   // what is in plain was not applied for want of room
@@ -24,7 +22,6 @@ type stream struct {
 
 // begin acknowledges where we are, which also makes the primary begin. On the loop.
 func (st *stream) begin(c *netio.Conn) {
-	st.log = st.k.sh.srv.Log()
 	st.k.sh.follow(c.Loop(), st)
 	st.ack(true)
 }
@@ -97,8 +94,8 @@ func (st *stream) refuse(c *netio.Conn, err error) {
 // ack acknowledges what has been applied and synced since the last time; with must also when that is nothing. On the loop.
 func (st *stream) ack(must bool) {
 	off, synced := st.f.Applied(), int64(-1)
-	if st.log.OnDisk() {
-		synced = min(st.log.Synced(), off)
+	if log := st.k.sh.srv.Log(); log != nil && log.OnDisk() {
+		synced = min(log.Synced(), off)
 	}
 	if off <= st.acked && synced <= st.fsynced && !must {
 		return
