@@ -324,7 +324,9 @@ func TestSwitchAppendOnly(t *testing.T) {
 				if got := p.field("aof_enabled"); got != map[string]string{"yes": "1", "no": "0"}[v] {
 					t.Errorf("aof_enabled is %s after appendonly %s", got, v)
 				}
-				eventually(t, "the rewrite ends", func() bool { return p.field("aof_rewrite_in_progress") == "0" && r.field("aof_rewrite_in_progress") == "0" })
+				eventually(t, "the rewrite ends", func() bool {
+					return p.field("aof_rewrite_in_progress") == "0" && r.field("aof_rewrite_in_progress") == "0"
+				})
 			}
 			<-done
 			awaitEqual(t, p, r)
