@@ -314,7 +314,7 @@ func (l *Log) prepareNext() error {
 			_ = l.o.FS.Remove(l.path(name))
 			return err
 		}
-	} else if prepared {
+	} else if prepared && s.direct == nil {
 		l.warm(s.file, s.prepared)
 	}
 	l.metaMu.Lock()
@@ -350,7 +350,7 @@ func (l *Log) prepareFile(name string) (*segment, error) {
 		return nil, err
 	}
 	s := &segment{file: f, entry: &fileEntry{name: name}}
-	if err = l.zeroFill(f, 0); err == nil {
+	if err = l.zeroFill(f, name, 0); err == nil {
 		err = l.mapPrepared(s, l.o.SegmentBytes)
 	}
 	if err != nil {
@@ -360,12 +360,18 @@ func (l *Log) prepareFile(name string) (*segment, error) {
 	return s, nil
 }
 
-// zeroFill writes [from, SegmentBytes) in blocks of 4 KiB: larger writes make large folios in the page cache, and then one
-// small store sends all of such a folio to the disk.
-func (l *Log) zeroFill(f File, from int64) error {
+// zeroFill writes [from, SegmentBytes) of the file with zeros, past the page cache if that can be done: that is a fraction of the work,
+// and it is done while commits go on.
+func (l *Log) zeroFill(f File, name string, from int64) error {
 	if err := f.Allocate(l.o.SegmentBytes); err != nil {
 		return err
 	}
+	from, err := l.zeroFillDirect(name, from)
+	if err != nil {
+		return err
+	}
+	// In blocks of 4 KiB: larger writes make large folios in the page cache, and then one small store sends all of such a folio to
+	// the disk.
 	const stretch = 2 << 20
 	for off := from; off < l.o.SegmentBytes; {
 		n := min(blockBytes-off%blockBytes, l.o.SegmentBytes-off)
@@ -383,6 +389,38 @@ func (l *Log) zeroFill(f File, from int64) error {
 		}
 	}
 	return f.Datasync()
+}
+
+// zeroFillDirect does it for the whole blocks from from on, and returns how far it came.
+func (l *Log) zeroFillDirect(name string, from int64) (int64, error) {
+	d := l.directFS()
+	if d == nil || from%directAlign != 0 {
+		return from, nil
+	}
+	f, err := d.OpenDirect(l.path(name))
+	if err != nil {
+		return from, nil // the other way, then
+	}
+	defer f.Close()
+	// So much at a time that a commit in between does not wait long.
+	mem, zeros, err := alignedMem(256 << 10)
+	if err != nil {
+		return from, nil
+	}
+	defer freeOffHeap(mem)
+	for from < l.o.SegmentBytes {
+		if l.closed.Load() {
+			return from, ErrClosed
+		}
+		n := min(int64(len(zeros)), l.o.SegmentBytes-from)
+		if err := f.WriteBlocks(zeros[:n], from); errors.Is(err, errNoDirect) {
+			return from, nil
+		} else if err != nil {
+			return from, err
+		}
+		from += n
+	}
+	return from, nil
 }
 
 // recycleHistory deletes the files a rewrite replaced, keeping a spare of them.
@@ -437,7 +475,7 @@ func (l *Log) recycle(e *fileEntry) error {
 		}
 		size = l.o.SegmentBytes
 	}
-	if err := l.zeroFill(f, size); err != nil {
+	if err := l.zeroFill(f, e.name, size); err != nil {
 		return err
 	}
 	l.metaMu.Lock()

@@ -69,11 +69,15 @@ func BenchmarkDrain(b *testing.B) {
 // file on the same disk.
 func BenchmarkCommitSync(b *testing.B) {
 	for _, size := range []int{128, 4096, 65536, 1 << 20} {
-		for _, mapped := range []int{-1, 1 << 30} {
-			name := map[int]string{-1: "pwrite", 1 << 30: "mapped"}[mapped]
-			b.Run(fmt.Sprintf("%s/%d", name, size), func(b *testing.B) {
+		for _, way := range []struct {
+			name   string
+			mapped int
+			cached bool
+		}{{"direct", -1, false}, {"pwrite", -1, true}, {"mapped", 1 << 30, true}} {
+			b.Run(fmt.Sprintf("%s/%d", way.name, size), func(b *testing.B) {
 				dir := b.TempDir()
-				l, _, _ := openT(b, Options{Dir: dir, Shards: 4, RingBytes: 4 << 20, Policy: Always, MappedBytes: mapped, BatchBytes: 4 << 20})
+				l, _, _ := openT(b, Options{Dir: dir, Shards: 4, RingBytes: 4 << 20, Policy: Always, MappedBytes: way.mapped, NoDirect: way.cached,
+					BatchBytes: 4 << 20})
 				for !l.nextReady.Load() {
 					time.Sleep(time.Millisecond)
 				}
@@ -88,7 +92,7 @@ func BenchmarkCommitSync(b *testing.B) {
 				}
 				defer f.Close()
 				bare := &osFile{File: f, fd: int(f.Fd())}
-				if err := l.zeroFill(bare, 0); err != nil {
+				if err := l.zeroFill(bare, "bare", 0); err != nil {
 					b.Fatal(err)
 				}
 				var ours, theirs []float64

@@ -286,7 +286,9 @@ func (l *Log) writeBatch(n int) error {
 		crc = sum(m, m[headerBytes:])
 		putCRC(m, crc)
 		l.stage(d.vec)
-	} else {
+	} else if ok, err := l.writeDirect(s, &h, total, &crc); err != nil {
+		return err
+	} else if !ok {
 		if d.stage == nil {
 			stage, err := offHeap(headerBytes + max(l.o.BatchBytes, copyBytes)) // a single record may exceed the batch size
 			if err != nil {

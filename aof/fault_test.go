@@ -20,6 +20,8 @@ type faultFS struct {
 	sync  atomic.Pointer[func(name string) error] // before an fdatasync
 	write atomic.Pointer[func(name string, n int) error]
 	alloc atomic.Pointer[func(name string) error]
+	// direct is write for writes past the page cache only.
+	direct atomic.Pointer[func(name string, n int) error]
 }
 
 func (f *faultFS) wrap(file File, err error) (File, error) {
@@ -38,6 +40,34 @@ func (f *faultFS) Create(name string) (File, error) {
 		}
 	}
 	return f.wrap(f.OSFS.Create(name))
+}
+
+func (f *faultFS) OpenDirect(name string) (DirectFile, error) {
+	d, err := f.OSFS.OpenDirect(name)
+	if err != nil {
+		return nil, err
+	}
+	return &faultDirect{d, f, name}, nil
+}
+
+type faultDirect struct {
+	DirectFile
+	fs   *faultFS
+	name string
+}
+
+func (f *faultDirect) WriteBlocks(p []byte, off int64) error {
+	if h := f.fs.write.Load(); h != nil {
+		if err := (*h)(filepath.Base(f.name), len(p)); err != nil {
+			return err
+		}
+	}
+	if h := f.fs.direct.Load(); h != nil {
+		if err := (*h)(filepath.Base(f.name), len(p)); err != nil {
+			return err
+		}
+	}
+	return f.DirectFile.WriteBlocks(p, off)
 }
 
 type faultFile struct {

@@ -28,6 +28,15 @@ func (OSFS) OpenRead(name string) (File, error) { return openOS(name, os.O_RDONL
 // Create implements FS.
 func (OSFS) Create(name string) (File, error) { return openOS(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC) }
 
+// OpenDirect implements DirectFS.
+func (OSFS) OpenDirect(name string) (DirectFile, error) {
+	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open (direct)", Path: name, Err: err}
+	}
+	return &directFile{fd: fd, name: name}, nil
+}
+
 // Rename implements FS.
 func (OSFS) Rename(from, to string) error { return os.Rename(from, to) }
 
@@ -225,3 +234,29 @@ func (m *osMapping) Populate(off, n int) error {
 }
 
 func (m *osMapping) Unmap() error { return m.m.Unmap() }
+
+// directFile is the second descriptor of a segment.
+type directFile struct {
+	fd   int
+	name string // as it was opened
+}
+
+func (f *directFile) WriteBlocks(p []byte, off int64) error {
+	for len(p) > 0 {
+		n, err := unix.Pwrite(f.fd, p, off)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EINVAL || err == unix.EOPNOTSUPP:
+			return fmt.Errorf("%w: %s: %v", errNoDirect, f.name, err)
+		case err != nil:
+			return &os.PathError{Op: "write (direct)", Path: f.name, Err: err}
+		case n == 0 || n%directAlign != 0:
+			return &os.PathError{Op: "write (direct)", Path: f.name, Err: io.ErrShortWrite}
+		}
+		p, off = p[n:], off+int64(n)
+	}
+	return nil
+}
+
+func (f *directFile) Close() error { return unix.Close(f.fd) }

@@ -41,11 +41,12 @@ type Log struct {
 	wantAppended atomic.Int64
 	wantSynced   atomic.Int64
 
-	drain drainState // the append role guards it
-	cut   atomic.Int64
-	cutBy chan struct{} // told when a cut was reached or given up, and when that cannot happen because the disk failed
-	cutMu sync.Mutex    // guards changes of cut and of rewrite
-	rw    *Rewrite      // the rewrite under way, if any
+	drain  drainState // the append role guards it
+	direct direct     // the append role guards it
+	cut    atomic.Int64
+	cutBy  chan struct{} // told when a cut was reached or given up, and when that cannot happen because the disk failed
+	cutMu  sync.Mutex    // guards changes of cut and of rewrite
+	rw     *Rewrite      // the rewrite under way, if any
 
 	segMu  sync.Mutex
 	active *segment   // where batches go; changed by the append role under segMu
@@ -203,6 +204,9 @@ func (l *Log) Close() error {
 	}
 	l.notifyAll()
 	freeOffHeap(l.arena)
+	if l.direct.mem != nil {
+		freeOffHeap(l.direct.mem)
+	}
 	return err
 }
 

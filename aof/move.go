@@ -151,7 +151,13 @@ func (l *Log) moveLocked() error {
 func (l *Log) copyBatches(s, old *segment) error {
 	var buf []byte
 	for pos := old.synced.pos; pos < old.pos; {
-		h, p, err := readBatch(old.file, pos, buf)
+		h, p, direct := l.batchInMemory(old, pos)
+		var err error
+		if !direct {
+			if h, p, err = readBatch(old.file, pos, buf); err == nil {
+				buf = p[:cap(p)]
+			}
+		}
 		if err == nil && h.epoch != old.epoch {
 			err = errNoBatch
 		}
@@ -174,7 +180,6 @@ func (l *Log) copyBatches(s, old *segment) error {
 				return err
 			}
 		}
-		buf = p[:cap(p)]
 		pos += headerBytes + int64(len(p))
 		var head [headerBytes]byte
 		h.epoch = s.epoch

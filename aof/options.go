@@ -38,6 +38,7 @@ type Options struct {
 	RefBytes      int64  // bytes of effects too large for a ring that may wait for the drainer; default 256 MiB
 	HistoryBytes  int64  // of what a rewrite replaced, the newest this many log bytes stay readable, up to a segment more; default none
 	Policy        Policy
+	NoDirect      bool  // every batch goes through the page cache
 	LoadTruncated bool  // aof-load-truncated
 	Tail          *Tail // gets every batch before it is written; nil: nobody reads the log from memory
 

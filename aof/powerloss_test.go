@@ -475,6 +475,7 @@ func crashes(t testing.TB) int {
 func simulate(t *testing.T, seed uint64, faults bool) (lost int) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	s := newSim(t, rng, faults)
+	s.fs.noDirect = rng.IntN(3) == 0
 	s.fs.torn = rng.IntN(2) == 0
 	s.log = append(s.log, fmt.Sprintf("TIDEMARK_SEED=%d", seed))
 	for range 12 {

@@ -24,8 +24,9 @@ type position struct {
 type segment struct {
 	entry    *fileEntry
 	file     File
-	mapping  Mapping // of [0, prepared); nil without Options.MappedBytes
-	prepared int64   // bytes whose blocks are allocated, written and synced
+	mapping  Mapping    // of [0, prepared); nil without Options.MappedBytes
+	direct   DirectFile // nil: there are no direct writes, or it is not prepared
+	prepared int64      // bytes whose blocks are allocated, written and synced
 	epoch    uint32
 
 	// position is where the next batch goes. The append role changes it, under segMu.
@@ -104,12 +105,21 @@ func (s *segment) begin(off int64) {
 	s.synced = s.position
 }
 
+// closeDirect: an error could say nothing, as Datasync has the last word.
+func (s *segment) closeDirect() {
+	if s.direct != nil {
+		_ = s.direct.Close()
+		s.direct = nil
+	}
+}
+
 func (s *segment) close() error {
 	var err error
 	if s.mapping != nil {
 		err = s.mapping.Unmap()
 		s.mapping = nil
 	}
+	s.closeDirect()
 	if s.file != nil {
 		if e := s.file.Close(); err == nil {
 			err = e
@@ -162,6 +172,7 @@ func (l *Log) takeSpareLocked() (*segment, error) {
 // mapPrepared notes that [0, size) is allocated, and maps it if stores may go through a mapping.
 func (l *Log) mapPrepared(s *segment, size int64) error {
 	s.prepared = size
+	l.openDirect(s)
 	if l.o.MappedBytes == 0 {
 		return nil
 	}
@@ -301,6 +312,7 @@ func (l *Log) seal(s *segment) error {
 		}
 		s.mapping = nil
 	}
+	s.closeDirect()
 	if err := s.file.Truncate(s.pos); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"unsafe"
 )
 
 // simFS keeps files in memory and knows what a power loss leaves of them. Every file has three contents:
@@ -21,15 +22,16 @@ import (
 // a crash every sector in which cur and disk differ is on the disk or not, or torn in the middle. Changes of directories
 // since the last SyncDir happened or not, each by itself.
 type simFS struct {
-	mu      sync.Mutex
-	rng     *rand.Rand
-	names   map[string]*inode
-	durable map[string]*inode
-	pending []dirOp
-	ops     int
-	crashAt int  // the operation at which the power goes; 0: never
-	torn    bool // sectors may be torn
-	script  func(op, name string) error
+	mu       sync.Mutex
+	rng      *rand.Rand
+	names    map[string]*inode
+	durable  map[string]*inode
+	pending  []dirOp
+	ops      int
+	crashAt  int  // the operation at which the power goes; 0: never
+	torn     bool // sectors may be torn
+	noDirect bool // no writes past the page cache
+	script   func(op, name string) error
 }
 
 type dirOp struct {
@@ -93,7 +95,7 @@ func (s *simFS) crash() *simFS {
 		n.names[k] = c
 		n.durable[k] = c
 	}
-	n.torn = s.torn
+	n.torn, n.noDirect = s.torn, s.noDirect
 	return n
 }
 
@@ -221,6 +223,34 @@ func (s *simFS) SyncDir(dir string) error {
 	}
 	s.pending = nil
 	return nil
+}
+
+// OpenDirect: what is written so is in the disk's cache, which a power loss treats as it does the page cache.
+func (s *simFS) OpenDirect(name string) (DirectFile, error) {
+	if s.noDirect {
+		return nil, errNoDirect
+	}
+	f, err := s.open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &simDirect{f.(*simFile)}, nil
+}
+
+type simDirect struct{ *simFile }
+
+func (f *simDirect) WriteBlocks(p []byte, off int64) error {
+	if len(p)%directAlign != 0 || off%directAlign != 0 || uintptr(unsafe.Pointer(unsafe.SliceData(p)))%directAlign != 0 {
+		panic("simulation: a direct write that is not aligned")
+	}
+	f.s.mu.Lock()
+	size := int64(len(f.n.cur))
+	f.s.mu.Unlock()
+	if off+int64(len(p)) > size {
+		panic("simulation: a direct write beyond the end of " + f.name)
+	}
+	_, err := f.WriteAt(p, off)
+	return err
 }
 
 type simFile struct {

@@ -100,6 +100,7 @@ type Values struct {
 	UseRDBPreamble        bool
 	AOFTimestamps         bool
 	SegmentBytes          int64 // aof-segment-size
+	DirectIO              bool  // aof-direct-io: under always, commits are written past the page cache
 	MapThresholdBytes     int64 // aof-map-threshold: commits up to this size are stored through the mapping
 	RingBytes             int64 // ring-size, a power of two
 
