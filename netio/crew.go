@@ -91,6 +91,7 @@ func (k *crew) spawn(f func()) {
 		defer k.wg.Done()
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		setTimerSlack()
+		calmTracer()
 		f()
 	}()
 }
