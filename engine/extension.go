@@ -17,8 +17,9 @@ type Extension interface {
 	Attach(s *Server)
 	// Commands are added to the table. One that has the name of a command of the engine's takes its place.
 	Commands() []*command.Descriptor
-	// Loaded is called when the data are loaded and clients may use them. On a goroutine of its own; it may block.
-	Loaded()
+	// Loaded is called when the data are loaded, before clients may use them: what the server is to be, a primary or a replica, must be settled
+	// before the first write. An error ends the server. On a goroutine of its own; it may block.
+	Loaded() error
 	// LoopProgress is called on a loop after its own commit and when it was woken, if Server.WantProgress said so. Output that it gives
 	// to the loop's connections leaves in the same turn.
 	LoopProgress(l *netio.Loop)
@@ -51,7 +52,7 @@ type noExtension struct{ s *Server }
 
 func (e *noExtension) Attach(s *Server)              { e.s = s }
 func (*noExtension) Commands() []*command.Descriptor { return nil }
-func (*noExtension) Loaded()                         {}
+func (*noExtension) Loaded() error                   { return nil }
 func (*noExtension) LoopProgress(*netio.Loop)        {}
 func (*noExtension) TurnEnds(*netio.Loop) bool       { return false }
 func (*noExtension) Closed(*Session)                 {}

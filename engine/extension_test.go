@@ -101,7 +101,11 @@ func (g *gates) Closed(ss *Session) {
 		g.closed.Add(1)
 	}
 }
-func (g *gates) Loaded()   { close(g.loaded) }
+func (g *gates) Loaded() error {
+	close(g.loaded)
+	return nil
+}
+
 func (g *gates) Stopping() { g.stopped.Store(true) }
 
 // TestBlocked: the ways in which a wait ends, of clients that are asked and of those that are told.

@@ -101,6 +101,9 @@ func (s *Server) loadFirst() {
 	if err == nil {
 		err = s.load(v)
 		if err == nil {
+			err = s.ext.Loaded()
+		}
+		if err == nil {
 			s.configuring.Lock() // what CONFIG SET changed meanwhile holds for the log, too
 			if now := s.cfg.Load(); now.AppendFsync != v.AppendFsync {
 				s.setPolicy(now)
@@ -114,7 +117,6 @@ func (s *Server) loadFirst() {
 	switch {
 	case err == nil:
 		close(ld.first)
-		s.ext.Loaded()
 		return
 	case ld.gaveUp.Load():
 		ld.err = ErrStopped
