@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -97,20 +98,39 @@ func (s *schedule) note(format string, args ...any) {
 	s.trace = append(s.trace, fmt.Sprintf("%8.3fs ", time.Since(s.begun).Seconds())+fmt.Sprintf(format, args...))
 }
 
-// check ends the schedule on an error, with all that led to it.
+// check ends the schedule on an error, with all that led to it. What the nodes wrote to their logs is kept in a directory.
 func (s *schedule) check(err error) {
 	s.t.Helper()
 	if err == nil {
 		return
 	}
-	var logs strings.Builder
+	where := s.keepLogs()
+	s.t.Fatalf("TIDEMARK_SEED=%d TIDEMARK_SCHEDULES=1: %v\n%s\nthe nodes' logs are in %s", s.seed, err, strings.Join(s.trace, "\n"), where)
+}
+
+// keepLogs writes the nodes' logs into a directory that stays. Go programs are asked for their stacks first.
+func (s *schedule) keepLogs() string {
+	dir, err := os.MkdirTemp("", fmt.Sprintf("tidemark-schedule-%d-", s.seed))
+	if err != nil {
+		return err.Error()
+	}
 	for _, n := range s.c.Nodes {
-		if n.Server() != nil {
-			log := n.Server().Log()
-			fmt.Fprintf(&logs, "\n--- %s, its latest log:\n%s", n, log[max(0, len(log)-4000):])
+		if n.Server() == nil {
+			continue
+		}
+		if n.Alive() && n.Program.Name == cluster.Tidemark.Name {
+			n.Resume()
+			n.Server().Signal(syscall.SIGQUIT)
+			select {
+			case <-n.Server().Done():
+			case <-time.After(2 * time.Second):
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, n.String()), []byte(n.Server().Log()), 0o644); err != nil {
+			return err.Error()
 		}
 	}
-	s.t.Fatalf("TIDEMARK_SEED=%d TIDEMARK_SCHEDULES=1: %v\n%s%s", s.seed, err, strings.Join(s.trace, "\n"), logs.String())
+	return dir
 }
 
 func (s *schedule) run() {
