@@ -80,7 +80,6 @@ func (s *Server) ReplaceData(r Replacement) (db int, err error) {
 		s.log.Warningf("Closing the log that a snapshot replaces: %v", err)
 	}
 	s.flushEverything()
-	s.store.ForgetWrites() // their offsets belong to a history that we leave, and may lie behind the end of the new one
 	ld := &rdbLoad{s: s, name: "the primary's snapshot"}
 	if r.Stream != nil {
 		_, err = ld.read(r.Stream)

@@ -256,7 +256,7 @@ func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery,
 // beginHistory gives the log of a primary that starts an id of its own. What was written after the point where a crash cut the log may be on a replica:
 // the old id must not come to mean two histories. A replica keeps the id, which is its primary's.
 func (s *Server) beginHistory(l *aof.Log, v *config.Values) error {
-	if v.PrimaryHost == "" && l.Reserved() > 0 {
+	if v.PrimaryHost == "" {
 		was := append([]aof.Ancestor{{ID: l.ID(), End: l.Reserved()}}, l.Ancestors()...)
 		if err := l.SetIdentity(randomID(), was); err != nil {
 			return err

@@ -128,11 +128,6 @@ func (sh *Shipper) setPrimary(host string, port int64) {
 	sh.cfg.Adjust(func(v *config.Values) { v.PrimaryHost, v.PrimaryPort = host, port })
 }
 
-// renewIdentity has the log go on at the same offset under a new id, with the old one as an ancestor. Nobody may be writing.
-func renewIdentity(log *aof.Log) error {
-	return log.SetIdentity(engine.RandomID(), append([]aof.Ancestor{{ID: log.ID(), End: log.Reserved()}}, log.Ancestors()...))
-}
-
 // promote makes this server a primary. Its log goes on at the same offset under an id of its own, with the old id as an ancestor: other
 // replicas of the old primary, and that itself, can continue with us. Not on a loop's thread.
 func (sh *Shipper) promote(why string) error {
@@ -148,7 +143,7 @@ func (sh *Shipper) promote(why string) error {
 			// What is in memory is no state of the old history.
 			err = log.SetIdentity(engine.RandomID(), nil)
 		} else {
-			err = renewIdentity(log)
+			err = log.SetIdentity(engine.RandomID(), append([]aof.Ancestor{{ID: log.ID(), End: log.Reserved()}}, log.Ancestors()...))
 		}
 	}
 	if err != nil {

@@ -61,18 +61,11 @@ func (sh *Shipper) Attach(s *engine.Server) {
 	sh.loops = make([]loopPart, max(runtime.NumCPU(), int(sh.config().IOThreads), 1))
 }
 
-// Loaded begins to follow the primary that the configuration names, or makes this server a primary again.
+// Loaded begins to follow the primary that the configuration names.
 func (sh *Shipper) Loaded() error {
 	if v := sh.config(); v.PrimaryHost != "" {
 		if err := sh.followPrimary(v.PrimaryHost, int(v.PrimaryPort), nil); err != nil {
 			return fmt.Errorf("replicaof %s %d: %w", v.PrimaryHost, v.PrimaryPort, err)
-		}
-	} else if log := sh.srv.Log(); log != nil {
-		// Shipping does not wait for our disk, so when we died replicas may have had bytes that our log has not. What we write from
-		// now on would stand at the same offsets: it needs an id of its own, which such replicas do not know. Those that
-		// have no more than our log has continue as ever.
-		if err := renewIdentity(log); err != nil {
-			return fmt.Errorf("give the log of a primary that starts a new replication id: %w", err)
 		}
 	}
 	sh.countGood()

@@ -119,17 +119,6 @@ func (st *Store) ClientMemory() int64 {
 // UsedMemory is what maxmemory is held against: the data, with all that finding and expiring them takes, and clients' buffers. Bytes.
 func (st *Store) UsedMemory() int64 { return st.FixedMemory() + st.KS.Used() + st.ClientMemory() }
 
-// ForgetWrites empties the tables of recent writes: no read waits for what was written so far. No shard may be locked.
-func (st *Store) ForgetWrites() {
-	st.KS.LockAll()
-	defer st.KS.UnlockAll()
-	for i := range st.rules {
-		r := &st.rules[i]
-		clear(r.recent[:])
-		r.all, r.last = 0, 0
-	}
-}
-
 // Log is where effects go, or nil when nothing is logged.
 func (st *Store) Log() *aof.Log { return st.log.Load() }
 
