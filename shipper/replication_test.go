@@ -138,6 +138,11 @@ func TestReplicate(t *testing.T) {
 				r.awaitLink()
 				awaitEqual(t, p, r)
 			}
+			for i, s := range []*server{p, r} {
+				if on, want := s.field("aof_enabled"), map[string]string{"yes": "1", "no": "0"}[aof[i]]; on != want {
+					t.Errorf("appendonly %s, and INFO says aof_enabled:%s", aof[i], on)
+				}
+			}
 			if full := p.field("sync_full"); full != "1" {
 				t.Errorf("%s full synchronisations", full)
 			}
