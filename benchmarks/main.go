@@ -41,6 +41,7 @@ func groups() []group {
 		{"latency", measureLatency},
 		{"reads", measureReads},
 		{"waitaof", measureWaitAOF},
+		{"replication", measureReplication},
 		{"recovery", measureRecovery},
 		{"memory", measureMemory},
 		{"rewrite", measureRewrite},
