@@ -232,7 +232,7 @@ func (s *Server) logOptions(v *config.Values) aof.Options {
 	return aof.Options{
 		Dir: filepath.Join(v.Dir, v.AppendDirname), Name: v.AppendFilename,
 		Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), SegmentBytes: v.SegmentBytes,
-		MappedBytes: int(v.MapThresholdBytes), NoDirect: !v.DirectIO, Policy: v.AppendFsync, LoadTruncated: v.LoadTruncated,
+		MappedBytes: int(v.MapThresholdBytes), NoDirect: !v.DirectIO, Policy: v.AppendFsync, LoadTruncated: v.LoadTruncated, HistoryBytes: v.HistoryBytes,
 		Logf: s.log.Logf, Notify: s.notify, Tail: s.tail,
 	}
 }
