@@ -80,7 +80,7 @@ func (ls *loopState) do(ss *Session, args [][]byte, raw []byte) bool {
 		ls.saveEmptied(ss)
 	}
 	if c.Wrote != 0 {
-		ss.lastWrite = c.Wrote
+		ss.lastWrite, ss.history = c.Wrote, s.history.Load()
 		c.Wrote, ls.wrote = 0, true
 	} else {
 		ls.read = true

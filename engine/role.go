@@ -51,6 +51,7 @@ func (s *Server) SetRole(r Role) {
 		return
 	}
 	if r.Replica {
+		s.history.Add(1)
 		s.awaitLoops()
 	}
 	s.store.KS.LockAll()

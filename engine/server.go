@@ -60,6 +60,7 @@ type Server struct {
 	saves       savePoints
 	loading     loading
 
+	history    atomic.Int64  // how often this server became a replica: offsets noted before are of another history
 	gates      atomic.Uint32 // what is refused just now, see role.go
 	hoard      atomic.Bool   // a replica that goes beyond maxmemory where its primary does (replica-ignore-maxmemory)
 	needAuth   atomic.Bool

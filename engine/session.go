@@ -31,6 +31,7 @@ type Session struct {
 	watching     []watchedKey
 	watchedBytes int64
 	watcher      command.Watcher
+	history      int64 // Server.history at the last write
 	lastWrite    int64 // log offset of the end of this connection's last write: what WAITAOF waits for
 	blocking     blocking
 	replica      bool // MakeReplica
@@ -89,7 +90,11 @@ func (ss *Session) Conn() *netio.Conn { return ss.conn }
 func (ss *Session) ID() int64 { return ss.id }
 
 // LastWrite is the log offset of the end of the connection's last write; 0: it has written nothing. The session's loop.
-func (ss *Session) LastWrite() int64 { return ss.lastWrite }
+//
+// kept is false when this server has ceased to be the primary since, so that the offset may by now be that of something else.
+func (ss *Session) LastWrite() (off int64, kept bool) {
+	return ss.lastWrite, ss.lastWrite == 0 || ss.history == ss.srv.history.Load()
+}
 
 // MakeReplica makes the client a replica, within the handler of the command that asked for it: from the next command on nothing is replied, so that what the
 // extension writes to the connection is all it gets. It has no idle timeout, stays on its loop, has the output limits of the

@@ -133,11 +133,17 @@ func (sh *Shipper) waitaof(c *command.Ctx) {
 	sh.block(c, w, ms)
 }
 
+// noSuchOffset is what nobody has: the client's last write belongs to a history that this server has left, so nobody can be said to have it.
+const noSuchOffset = 1<<63 - 1
+
 // block answers at once when it can or must (within EXEC), and otherwise holds the client.
 func (sh *Shipper) block(c *command.Ctx, w *waiter, ms int64) {
 	ss := c.Client.(*engine.Session)
-	w.off = ss.LastWrite()
-	if c.InBlock() || w.Ready(ss) {
+	var kept bool
+	if w.off, kept = ss.LastWrite(); !kept {
+		w.off = noSuchOffset
+	}
+	if c.InBlock() || !kept || w.Ready(ss) {
 		w.Ended(ss, engine.EndReady)
 		return
 	}

@@ -94,4 +94,9 @@ func TestWaitReplicas(t *testing.T) {
 	if got := c.reply(); got != "-"+errRoleChanged {
 		t.Errorf("WAIT replied %s", got)
 	}
+	// As a primary again it cannot say who has what was written before.
+	eventually(t, "the link is up", func() bool { return strings.Contains(admin.do("INFO replication"), "master_link_status:up") })
+	admin.want("REPLICAOF NO ONE", "OK")
+	r.follow(p)
+	c.want("WAIT 1 0", "0", "SET k q", "OK", "WAIT 1 0", "1")
 }
