@@ -101,14 +101,15 @@ func (s *Server) loadFirst() {
 	if err == nil {
 		err = s.load(v)
 		if err == nil {
-			err = s.ext.Loaded()
-		}
-		if err == nil {
 			s.configuring.Lock() // what CONFIG SET changed meanwhile holds for the log, too
 			if now := s.cfg.Load(); now.AppendFsync != v.AppendFsync {
 				s.setPolicy(now)
 			}
 			s.configuring.Unlock()
+			// A link that this sets going may bring a snapshot at once: ReplaceData takes configuring and then waits for endLoading.
+			err = s.ext.Loaded()
+		}
+		if err == nil {
 			s.endLoading()
 		} else {
 			ld.mu.Unlock()

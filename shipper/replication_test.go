@@ -349,3 +349,15 @@ func TestSwitchAppendOnly(t *testing.T) {
 		})
 	}
 }
+
+// TestStartsAsReplica: a snapshot from the primary may arrive while the server is still starting.
+func TestStartsAsReplica(t *testing.T) {
+	p := start(t, t.TempDir())
+	dial(t, p).want("SET k v", "OK")
+	for range 8 {
+		r := start(t, t.TempDir(), "--appendonly", "yes", "--replicaof", "127.0.0.1", p.port)
+		dial(t, r).want("SET k mine", "-READONLY You can't write against a read only replica.")
+		r.awaitLink()
+		awaitEqual(t, p, r)
+	}
+}

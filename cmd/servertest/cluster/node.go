@@ -217,13 +217,23 @@ func (n *Node) Set(name, value string) error {
 func (n *Node) Follow(primary *Node) error {
 	n.Upstream = primary
 	host, port := n.cluster.Fabric.Route(n.ID, primary.ID)
-	return n.must("REPLICAOF", host, strconv.Itoa(port))
+	return n.once("REPLICAOF", host, strconv.Itoa(port))
 }
 
 // Promote makes the running node a primary.
 func (n *Node) Promote() error {
 	n.Upstream = nil
-	return n.must("REPLICAOF", "NO", "ONE")
+	return n.once("REPLICAOF", "NO", "ONE")
+}
+
+// once is must for a command that is refused while data are loaded: it is sent again until they are.
+func (n *Node) once(args ...string) error {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		err := n.must(args...)
+		if err == nil || !strings.Contains(err.Error(), "-LOADING") || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // Info returns the fields of an INFO section.
