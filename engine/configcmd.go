@@ -11,6 +11,7 @@ import (
 	"tidemark/engine/command"
 	"tidemark/engine/config"
 	"tidemark/engine/evict"
+	"tidemark/engine/value"
 )
 
 // applyConfig copies into the server what is read for every command, where it costs an atomic load.
@@ -36,7 +37,20 @@ func (s *Server) applyConfig(v *config.Values) error {
 	s.evict.SetSamples(int(v.MaxMemorySamples))
 	s.evict.SetLazy(v.LazyEviction)
 	s.log.SetLevel(v.LogLevel)
+	setLimits(&s.store.Limits, v)
 	return nil
+}
+
+// setLimits sets until when collections are small.
+func setLimits(l *value.Limits, v *config.Values) {
+	l.HashEntries.Store(v.HashMaxEntries)
+	l.HashValue.Store(v.HashMaxValueBytes)
+	l.SetIntset.Store(v.SetMaxIntset)
+	l.SetEntries.Store(v.SetMaxEntries)
+	l.SetValue.Store(v.SetMaxValueBytes)
+	l.ZSetEntries.Store(v.ZSetMaxEntries)
+	l.ZSetValue.Store(v.ZSetMaxValueBytes)
+	l.ListSize.Store(v.ListMaxListpackSize)
 }
 
 // watchConfig makes CONFIG SET take effect at once. Directives that are read through Config.Load where they matter need nothing here.
@@ -96,7 +110,8 @@ func (s *Server) watchConfig() {
 	})
 	s.cfg.OnChangeOf([]string{"requirepass", "protected-mode", "maxmemory", "maxmemory-clients", "maxmemory-policy", "maxmemory-samples",
 		"maxmemory-eviction-tenacity", "lazyfree-lazy-eviction", "lfu-log-factor", "lfu-decay-time", "lazyfree-lazy-expire", "proto-max-bulk-len",
-		"latency-tracking", "loglevel"},
+		"latency-tracking", "loglevel", "hash-max-listpack-entries", "hash-max-listpack-value", "set-max-intset-entries", "set-max-listpack-entries",
+		"set-max-listpack-value", "zset-max-listpack-entries", "zset-max-listpack-value", "list-max-listpack-size"},
 		func(_, v *config.Values) error {
 			if err := s.applyConfig(v); err != nil {
 				return err

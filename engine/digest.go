@@ -1,12 +1,16 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"encoding/binary"
 	"encoding/hex"
+	"math"
+	"strconv"
 
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/value"
 )
 
 // digest is DEBUG DIGEST's: two servers that hold the same data have the same one, in whatever order the data were written. Where
@@ -33,10 +37,62 @@ func (d *digest) value(s *keyspace.Shard, r keyspace.Ref) {
 	var kind [4]byte
 	binary.BigEndian.PutUint32(kind[:], uint32(s.Type(r)))
 	d.mix(kind[:])
-	d.mix(s.Value(r))
+	switch s.Type(r) {
+	case keyspace.String:
+		d.mix(s.Value(r))
+	case keyspace.List:
+		value.EachElement(s, r, func(e []byte) bool {
+			d.mix(e)
+			return true
+		})
+	case keyspace.Set:
+		value.EachMember(s, r, func(m []byte) bool {
+			d.add(m)
+			return true
+		})
+	case keyspace.ZSet:
+		value.EachScored(s, r, func(m []byte, score float64) bool {
+			var one digest
+			one.mix(m)
+			one.mix(appendScore17(nil, score))
+			d.add(one[:])
+			return true
+		})
+	case keyspace.Hash:
+		value.EachField(s, r, func(f, v []byte) bool {
+			var one digest
+			one.mix(f)
+			one.mix(v)
+			d.add(one[:])
+			return true
+		})
+	}
 	if s.ExpireAt(r) != keyspace.NoExpire {
 		d.add([]byte("!!expire!!"))
 	}
+}
+
+// appendScore17 prints a score as C does with %.17g.
+func appendScore17(dst []byte, f float64) []byte {
+	switch {
+	case math.IsInf(f, 1):
+		return append(dst, "inf"...)
+	case math.IsInf(f, -1):
+		return append(dst, "-inf"...)
+	case f == 0 && math.Signbit(f):
+		return append(dst, "-0"...)
+	}
+	// %g of Go keeps no trailing zeros either, and changes to the exponent at the same sizes when the precision is given.
+	text := strconv.AppendFloat(nil, f, 'g', 17, 64)
+	mantissa, exponent, scientific := bytes.Cut(text, []byte("e"))
+	if bytes.IndexByte(mantissa, '.') >= 0 {
+		mantissa = bytes.TrimRight(bytes.TrimRight(mantissa, "0"), ".")
+	}
+	dst = append(dst, mantissa...)
+	if scientific {
+		dst = append(append(dst, 'e'), exponent...)
+	}
+	return dst
 }
 
 func (d *digest) text() string { return hex.EncodeToString(d[:]) }

@@ -333,6 +333,7 @@ func (s *Server) infoMemory(c *command.Ctx, t *InfoText) {
 	t.Int("tidemark_memory_tables", m.Tables)
 	t.Int("tidemark_memory_entries", m.Entries)
 	t.Int("tidemark_memory_large", m.Large)
+	t.Int("tidemark_memory_collections", m.Collections)
 	t.Int("tidemark_memory_expiry_index", m.ExpiryIndex)
 	t.Int("tidemark_memory_free", m.Free)
 	t.Int("tidemark_memory_pending_free", m.PendingFree)

@@ -105,17 +105,22 @@ func (s *Server) writeRDB(out io.Writer, kind snapshotKind, at streamPlace, load
 				if loading {
 					sh.Lock()
 				}
-				cursor = sh.Scan(db, cursor, func(r keyspace.Ref) { buf = e.AppendEntry(buf, db, sh, r) })
+				var err error
+				cursor = sh.Scan(db, cursor, func(r keyspace.Ref) {
+					var p keyspace.Progress
+					for more := true; more && err == nil; more = p.More {
+						if buf = e.AppendPiece(buf, db, sh, r, &p); len(buf) >= snapshotChunk {
+							err = w.write(buf)
+							buf = buf[:0]
+						}
+					}
+				})
 				if loading {
 					sh.Unlock()
 				}
-				if len(buf) < snapshotChunk {
-					continue
-				}
-				if err := w.write(buf); err != nil {
+				if err != nil {
 					return err
 				}
-				buf = buf[:0]
 			}
 		}
 	}
@@ -156,7 +161,10 @@ type rdbLoad struct {
 	origin      rdbOrigin
 	ctx         command.Ctx
 	keys        []command.Key
-	before      int64 // bytes loaded before this file
+	value       rdb.Loader // of the collection that is being read
+	open        bool       // parts of it are missing
+	skip        bool       // it has expired
+	before      int64      // bytes loaded before this file
 	loaded      int64
 	expired     int64
 	warmth      uint64
@@ -197,6 +205,11 @@ func (ld *rdbLoad) read(in io.Reader) (size int64, err error) {
 		return nil
 	})
 	runtime.KeepAlive(ld.warmth)
+	if ld.open {
+		s.store.KS.LockAll()
+		ld.value.Discard()
+		s.store.KS.UnlockAll()
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", ld.name, err)
 	}
@@ -239,10 +252,28 @@ func (ld *rdbLoad) add(items []rdb.Item) error {
 		if it.Kind != rdb.KindEntry {
 			continue
 		}
-		if ld.dropExpired && it.ExpireAt != keyspace.NoExpire && it.ExpireAt < c.Now {
-			ld.expired++
+		if it.First {
+			if ld.skip = ld.dropExpired && it.ExpireAt != keyspace.NoExpire && it.ExpireAt < c.Now; ld.skip {
+				ld.expired++
+			}
+		}
+		if ld.skip {
 			continue
 		}
+		var err error
+		if it.First {
+			ld.open = true
+			err = ld.value.Begin(k.Shard, it.DB, &s.store.Limits, it)
+		} else {
+			err = ld.value.Add(it)
+		}
+		if err != nil {
+			return fmt.Errorf("offset %d: key %.200q: %w", it.Offset, it.Key, err)
+		}
+		if !it.Last {
+			continue
+		}
+		ld.open = false
 		access := c.AccessClock()
 		switch {
 		case it.Freq >= 0 && s.store.LFU.Load():
@@ -251,7 +282,7 @@ func (ld *rdbLoad) add(items []rdb.Item) error {
 			access = uint32(c.Now/1000-it.Idle) & 0xffffff
 		}
 		r := k.Shard.Find(it.DB, k.Hash, it.Key)
-		k.Shard.PutString(it.DB, k.Hash, r, it.Key, it.Value, command.StringEncoding(it.Value), it.ExpireAt, access)
+		ld.value.Put(k.Hash, r, it.Key, it.ExpireAt, access)
 		ld.loaded++
 	}
 	return nil

@@ -174,6 +174,12 @@ func (s *Server) startSnapshot(kind snapshotKind, open func(offset int64) (sink,
 			j.keys.Add(1)
 			return e.AppendEntry(dst, db, sh, r)
 		})
+		j.sn.InPieces(func(dst []byte, db int, sh *keyspace.Shard, r keyspace.Ref, p *keyspace.Progress) []byte {
+			if !p.More {
+				j.keys.Add(1)
+			}
+			return e.AppendPiece(dst, db, sh, r, p)
+		})
 		j.sn.SelectWith(rdb.AppendSelectDB)
 		j.sn.LargeApart()
 	}

@@ -6,12 +6,15 @@ import (
 
 	"tidemark/aof"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/value"
 )
 
 // Store is the keyspace with what the rules of running commands keep beside it. One per server.
 type Store struct {
 	KS    *keyspace.Keyspace
 	Stats StoreStats
+	// Limits say until when collections are small.
+	Limits value.Limits
 
 	// Loading: commands are replayed from disk. Keys do not expire by the clock then, only by the log's word.
 	Loading atomic.Bool
@@ -98,6 +101,7 @@ func NewStore(ks *keyspace.Keyspace) *Store {
 	st := &Store{KS: ks, rules: make([]shardRules, ks.NumShards())}
 	st.NextExpiry.Store(1<<63 - 1)
 	st.MaxBulkBytes.Store(DefaultMaxBulkBytes)
+	st.Limits.SetDefaults()
 	st.LFULogFactor.Store(10)
 	st.LFUDecayMinutes.Store(1)
 	return st

@@ -1,29 +1,15 @@
 package command
 
-import "tidemark/engine/keyspace"
+import (
+	"tidemark/engine/keyspace"
+	"tidemark/engine/value"
+)
 
 // DefaultMaxBulkBytes is proto-max-bulk-len's default, 512 MiB.
 const DefaultMaxBulkBytes = 512 << 20
 
-// embStrMax is the longest value OBJECT ENCODING calls embstr.
-const embStrMax = 44
-
-// StringEncoding is the encoding of a value that was stored whole: int for the canonical text of an int64, embstr up
-// to 44 bytes, raw beyond. What was edited in place is Raw whatever it looks like; keyspace.Shard.Resize sees to that.
-func StringEncoding(v []byte) keyspace.Encoding {
-	if len(v) <= 20 {
-		if len(v) != 0 && (v[0] == '-' || v[0]-'0' <= 9) {
-			if _, ok := ParseInt(v); ok {
-				return keyspace.Int
-			}
-		}
-		return keyspace.EmbStr
-	}
-	if len(v) <= embStrMax {
-		return keyspace.EmbStr
-	}
-	return keyspace.Raw
-}
+// StringEncoding is value.StringEncoding.
+func StringEncoding(v []byte) keyspace.Encoding { return value.StringEncoding(v) }
 
 // Overwrite stores a string under k, whatever stood there, and reports the change. An entry that had outlived
 // its expiry needs no DEL of its own in the log: the write replaces it wherever it is replayed.

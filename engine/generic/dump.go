@@ -99,13 +99,23 @@ func restoreKey(c *command.Ctx) {
 		c.W.Error("ERR Invalid TTL value, must be >= 0")
 		return
 	}
-	_, val, err := rdb.ParseDump(c.Args[3])
-	if err == rdb.ErrDump {
-		c.W.Error("ERR " + rdb.ErrDump.Error())
-		return
-	}
+	var made rdb.Loader
+	begun := false
+	err := rdb.EachOfDump(c.Args[3], func(it *rdb.Item) error {
+		if !it.First {
+			return made.Add(it)
+		}
+		begun = true
+		return made.Begin(k.Shard, c.DB, &c.Store.Limits, it)
+	})
 	if err != nil { // no valid value, or one of a type that is not served
-		c.W.Error("ERR " + rdb.ErrDumpValue.Error())
+		if begun {
+			made.Discard()
+		}
+		if err != rdb.ErrDump {
+			err = rdb.ErrDumpValue
+		}
+		c.W.Error("ERR " + err.Error())
 		return
 	}
 	volatile := at != 0
@@ -113,6 +123,7 @@ func restoreKey(c *command.Ctx) {
 		at = min(at, math.MaxInt64-c.Now) + c.Now
 	}
 	if volatile && c.Past(at) {
+		made.Discard()
 		if r != 0 {
 			c.RemovePast(k, r)
 		}
@@ -123,7 +134,7 @@ func restoreKey(c *command.Ctx) {
 	if volatile {
 		expiry = at
 	}
-	k.Shard.PutString(c.DB, k.Hash, r, k.Name, val, command.StringEncoding(val), expiry, o.access(c))
+	made.Put(k.Hash, r, k.Name, expiry, o.access(c))
 	if volatile && !o.absolute && c.Logged() {
 		c.Effect(restoreEffect(c.Args, at)...)
 	}

@@ -155,7 +155,7 @@ func memoryStats(c *command.Ctx) {
 	m := reportMemory(c)
 	total := c.Store.UsedMemory() // as used_memory of INFO; the Go heap stands beside it
 	peak := c.Store.Stats.NotePeak(total)
-	data := m.Entries + m.Large
+	data := m.Entries + m.Large + m.Collections
 	n := 18
 	for db := range m.dbs {
 		if m.dbs[db] > 0 {
@@ -241,7 +241,7 @@ func mallocStats(c *command.Ctx) {
 		n    int64
 	}{
 		{"arenas mapped", m.Mapped}, {"arenas in use", m.Used}, {"  tables", m.Tables}, {"  entries", m.Entries},
-		{"  large values", m.Large}, {"  expiry index", m.ExpiryIndex}, {"arenas free", m.Free},
+		{"  large values", m.Large}, {"  collections", m.Collections}, {"  expiry index", m.ExpiryIndex}, {"arenas free", m.Free},
 		{"awaiting release", m.PendingFree}, {"go heap objects", m.heap}, {"go heap free", m.heapFree},
 		{"go total", m.goTotal}, {"resident", m.rss},
 	} {

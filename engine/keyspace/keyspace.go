@@ -100,6 +100,9 @@ func (ks *Keyspace) Shard(i int) *Shard { return &ks.shards[i] }
 // Hash returns the seeded 64-bit hash of a key.
 func (ks *Keyspace) Hash(key []byte) uint64 { return ks.hash.hash(key) }
 
+// Hash is Keyspace.Hash: elements of collections are found by it as well.
+func (s *Shard) Hash(key []byte) uint64 { return s.ks.hash.hash(key) }
+
 // ShardIndex returns the shard that holds keys of hash h (from the low bits; tables use the high ones).
 func (ks *Keyspace) ShardIndex(h uint64) int { return int(h & ks.mask) }
 

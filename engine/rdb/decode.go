@@ -21,14 +21,19 @@ const (
 	KindFunction             // the source of a function library: Value
 )
 
-// Item is what Next found. Key and Value are valid until the next call of Next.
+// Item is what Next found. Key and Value are valid until the next call of Next; Elems are the caller's. A large collection comes
+// in several Items, with the same Key.
 type Item struct {
 	Kind     Kind
 	DB       int
 	Offset   int64 // in the file, where the item begins
 	Key      []byte
 	Value    []byte
+	Elems    [][]byte
 	Type     keyspace.Type
+	Form     Form
+	First    bool   // of KindEntry: the value's first part
+	Last     bool   // and its last
 	ExpireAt int64  // Unix ms, or keyspace.NoExpire
 	Idle     int64  // seconds without access, or -1
 	Freq     int    // LFU counter, or -1
@@ -58,9 +63,13 @@ type Decoder struct {
 	fixed   bool   // buf is all there is, and not ours to write to
 	viewed  bool   // the latest string is a view of buf
 	key     []byte // strings that are not views of buf
-	value   []byte
+	hold    []byte
 	spare   []byte
-	start   int64 // of the current item
+	left    uint64 // elements, or nodes, of the present value that are not read
+	op      byte   // its type
+	open    Item   // what its parts have in common
+	deep    bool   // look for elements that stand twice
+	start   int64  // of the current item
 	err     error
 }
 
@@ -315,8 +324,8 @@ func (d *Decoder) Next() (Item, error) {
 	if d.err != nil {
 		return Item{}, d.err
 	}
-	if d.spare != nil && cap(d.spare)+cap(d.key)+cap(d.value) > 8<<20 {
-		d.spare, d.key, d.value = nil, nil, nil // one giant must not be kept for the rest of the file
+	if d.spare != nil && cap(d.spare)+cap(d.key)+cap(d.hold) > 8<<20 {
+		d.spare, d.key, d.hold = nil, nil, nil // one giant must not be kept for the rest of the file
 	}
 	var it Item
 	err := d.next(&it)
@@ -356,6 +365,14 @@ func (d *Decoder) next(it *Item) error {
 		if err := d.header(); err != nil {
 			return err
 		}
+	}
+	if d.left > 0 {
+		*it = d.open
+		err := d.part(it)
+		if err == errEmpty {
+			err = d.fail("a list's node without elements")
+		}
+		return err
 	}
 	*it = Item{ExpireAt: keyspace.NoExpire, Idle: -1, Freq: -1}
 	d.start = d.Offset()
@@ -418,7 +435,7 @@ func (d *Decoder) next(it *Item) error {
 			return nil
 		case opFunction2:
 			it.Kind, it.Offset = KindFunction, d.start
-			it.Value, err = d.string(&d.value)
+			it.Value, err = d.string(&d.hold)
 			return err
 		case opFunctionOld:
 			return d.fail("a function in the format of a pre-release of Redis 7")
@@ -440,18 +457,31 @@ func (d *Decoder) next(it *Item) error {
 			return d.footer()
 		}
 		it.DB, it.Offset = d.db, d.start
-		if op != typeString {
-			key, err := d.string(&d.key)
-			if err != nil {
-				return err
-			}
-			if int(op) < len(typeNames) && typeNames[op] != "" {
-				return &UnsupportedError{Offset: d.start, Type: typeName(op), Key: string(key[:min(len(key), 256)])}
-			}
-			return d.fail("unknown type or opcode %d", op)
+		if op == typeString {
+			it.Type, it.First, it.Last = keyspace.String, true, true
+			it.Key, it.Value, err = d.pair()
+			return err
 		}
-		it.Type = keyspace.String
-		it.Key, it.Value, err = d.pair()
+		if it.Key, err = d.string(&d.key); err != nil {
+			return err
+		}
+		if d.viewed {
+			d.key = append(d.key[:0], it.Key...)
+			it.Key = d.key
+		}
+		if err = d.value(op, it); err == errEmpty {
+			if d.left > 0 {
+				return d.fail("a list's node without elements")
+			}
+			*it = Item{ExpireAt: keyspace.NoExpire, Idle: -1, Freq: -1} // older servers could leave such keys behind: there is nothing in them
+			d.start = d.Offset()
+			continue
+		}
+		if err == nil && !it.Last {
+			d.open = *it
+			d.open.First, d.open.Value, d.open.Elems = false, nil, nil
+			d.open.Key = append([]byte(nil), it.Key...)
+		}
 		return err
 	}
 }
@@ -473,7 +503,7 @@ func (d *Decoder) pair() (a, b []byte, err error) {
 		d.key = append(d.key[:0], a...)
 		a = d.key
 	}
-	b, err = d.string(&d.value)
+	b, err = d.string(&d.hold)
 	return a, b, err
 }
 
@@ -501,7 +531,7 @@ func (d *Decoder) skipModule() error {
 				d.pos += 8
 			}
 		case 5:
-			_, err = d.string(&d.value)
+			_, err = d.string(&d.hold)
 		default:
 			err = d.fail("module data with unknown opcode %d", op)
 		}

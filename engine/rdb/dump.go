@@ -23,37 +23,53 @@ var (
 
 // AppendDump appends the DUMP payload of an entry.
 func AppendDump(dst []byte, s *keyspace.Shard, r keyspace.Ref, compress bool) []byte {
-	return AppendDumpString(dst, s.Value(r), compress)
+	start := len(dst)
+	e := Encoder{Compress: compress}
+	var p keyspace.Progress
+	dst = append(dst, typeOf(s, r))
+	for dst = e.appendValue(dst, s, r, &p); p.More; {
+		dst = e.appendValue(dst, s, r, &p)
+	}
+	return appendFooter(dst, start)
 }
 
 // AppendDumpString appends the DUMP payload of a string.
 func AppendDumpString(dst, value []byte, compress bool) []byte {
 	start := len(dst)
-	dst = appendString(append(dst, typeString), value, compress)
+	return appendFooter(appendString(append(dst, typeString), value, compress), start)
+}
+
+func appendFooter(dst []byte, start int) []byte {
 	dst = binary.LittleEndian.AppendUint16(dst, Version)
 	return binary.LittleEndian.AppendUint64(dst, CRC64(0, dst[start:]))
 }
 
-// ParseDump returns the value of a DUMP payload: its type, and the bytes of a string, which may be a view of p. Errors are
-// ErrDump, ErrDumpValue or an *UnsupportedError.
-func ParseDump(p []byte) (t keyspace.Type, value []byte, err error) {
+// EachOfDump calls f with the parts of the value in a DUMP payload, until one says false. Everything is checked in full, but that elements
+// of a large collection may stand twice. What the parts refer to is good until f returns, and may be a view of p. Errors are ErrDump, ErrDumpValue, an
+// *UnsupportedError, or f's own; some parts may have been given to f before.
+func EachOfDump(p []byte, f func(it *Item) error) error {
 	if len(p) < dumpFooter+1 {
-		return 0, nil, ErrDump
+		return ErrDump
 	}
 	body, foot := p[:len(p)-dumpFooter], p[len(p)-dumpFooter:]
 	if binary.LittleEndian.Uint16(foot) > MaxVersion || binary.LittleEndian.Uint64(foot[2:]) != CRC64(0, p[:len(p)-8]) {
-		return 0, nil, ErrDump
+		return ErrDump
 	}
-	if body[0] != typeString {
-		if int(body[0]) < len(typeNames) && typeNames[body[0]] != "" {
-			return 0, nil, &UnsupportedError{Type: typeName(body[0])}
+	d := &Decoder{buf: body, pos: 1, fill: len(body), fixed: true, deep: true}
+	it := Item{ExpireAt: keyspace.NoExpire, Idle: -1, Freq: -1}
+	err := d.value(body[0], &it)
+	for err == nil {
+		if it.Last && d.pos != d.fill {
+			return ErrDumpValue
 		}
-		return 0, nil, ErrDumpValue
+		if err = f(&it); err != nil || it.Last {
+			return err
+		}
+		it.First, it.Value, it.Elems = false, nil, nil
+		err = d.part(&it)
 	}
-	d := &Decoder{buf: body, pos: 1, fill: len(body), fixed: true}
-	v, err := d.string(&d.value)
-	if err != nil || d.pos != d.fill {
-		return 0, nil, ErrDumpValue
+	if _, ok := err.(*UnsupportedError); ok {
+		return err
 	}
-	return keyspace.String, v, nil
+	return ErrDumpValue
 }

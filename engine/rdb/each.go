@@ -57,13 +57,16 @@ func (d *Decoder) Each(f func(items []Item) error) error {
 // batch fills b with items whose strings it owns.
 func (d *Decoder) batch(b *batch) error {
 	b.items, b.data = b.items[:0], b.data[:0]
-	for len(b.items) < batchItems && len(b.data) < batchBytes {
+	for size := 0; len(b.items) < batchItems && len(b.data)+size < batchBytes; {
 		it, err := d.Next()
 		if err != nil {
 			return err
 		}
 		it.Key = d.keep(b, it.Key, &d.key)
-		it.Value = d.keep(b, it.Value, &d.value)
+		it.Value = d.keep(b, it.Value, &d.hold)
+		for _, e := range it.Elems {
+			size += len(e)
+		}
 		b.items = append(b.items, it)
 	}
 	return nil

@@ -83,7 +83,22 @@ func (r *redis) do(args ...string) string {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	return r.reply(line)
+}
+
+func (r *redis) reply(line string) string {
 	line = strings.TrimSuffix(line, "\r\n")
+	if n, err := strconv.Atoi(line[1:]); line[0] == '*' && err == nil {
+		out := make([]string, n)
+		for i := range out {
+			next, err := r.r.ReadString('\n')
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			out[i] = r.reply(next)
+		}
+		return strings.Join(out, " ")
+	}
 	if line[0] != '$' || line == "$-1" {
 		return line
 	}
@@ -179,7 +194,7 @@ func TestDumpAgainstRedis(t *testing.T) {
 		key := fmt.Sprint("k", i)
 		r.do("SET", key, v)
 		payload := r.do("DUMP", key)
-		_, got, err := ParseDump([]byte(payload))
+		_, got, err := parseDump([]byte(payload))
 		if err != nil || string(got) != v {
 			t.Errorf("payload of %.20q: %v", v, err)
 		}
@@ -193,10 +208,5 @@ func TestDumpAgainstRedis(t *testing.T) {
 		if v := binary.LittleEndian.Uint16([]byte(payload[len(payload)-10:])); v > MaxVersion {
 			t.Errorf("this redis-server writes version %d", v)
 		}
-	}
-	// Other types are recognised.
-	r.do("HSET", "h", "f", "v")
-	if _, _, err := ParseDump([]byte(r.do("DUMP", "h"))); err == nil || !strings.Contains(err.Error(), "hash") {
-		t.Errorf("a hash: %v", err)
 	}
 }

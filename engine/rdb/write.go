@@ -55,22 +55,28 @@ type Encoder struct {
 
 // AppendEntry is a keyspace.Encoder: it appends expiry, access, type, key and value of an entry. It does not say to
 // which database the entry belongs: see AppendSelectDB and Begin.
-func (e *Encoder) AppendEntry(dst []byte, _ int, s *keyspace.Shard, r keyspace.Ref) []byte {
-	if at := s.ExpireAt(r); at != keyspace.NoExpire {
-		dst = binary.LittleEndian.AppendUint64(append(dst, opExpireTimeMs), uint64(at))
+func (e *Encoder) AppendEntry(dst []byte, db int, s *keyspace.Shard, r keyspace.Ref) []byte {
+	var p keyspace.Progress
+	for dst = e.AppendPiece(dst, db, s, r, &p); p.More; {
+		dst = e.AppendPiece(dst, db, s, r, &p)
 	}
-	if e.Idle != nil {
-		dst = appendLength(append(dst, opIdle), e.Idle(s.Access(r)))
-	} else if e.Freq != nil {
-		dst = append(dst, opFreq, e.Freq(s.Access(r)))
+	return dst
+}
+
+// AppendPiece is a keyspace.Piecemeal: AppendEntry a piece at a time.
+func (e *Encoder) AppendPiece(dst []byte, _ int, s *keyspace.Shard, r keyspace.Ref, p *keyspace.Progress) []byte {
+	if p.Phase == phaseHead {
+		if at := s.ExpireAt(r); at != keyspace.NoExpire {
+			dst = binary.LittleEndian.AppendUint64(append(dst, opExpireTimeMs), uint64(at))
+		}
+		if e.Idle != nil {
+			dst = appendLength(append(dst, opIdle), e.Idle(s.Access(r)))
+		} else if e.Freq != nil {
+			dst = append(dst, opFreq, e.Freq(s.Access(r)))
+		}
+		dst = appendString(append(dst, typeOf(s, r)), s.Key(r), e.Compress)
 	}
-	switch t := s.Type(r); t {
-	case keyspace.String:
-		dst = append(dst, typeString)
-	default:
-		panic(fmt.Sprintf("BUG: rdb: no encoding of type %v", t))
-	}
-	return appendString(appendString(dst, s.Key(r), e.Compress), s.Value(r), e.Compress)
+	return e.appendValue(dst, s, r, p)
 }
 
 func appendLength(dst []byte, n uint64) []byte {

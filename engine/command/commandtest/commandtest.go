@@ -15,11 +15,11 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"tidemark/aof"
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/keyspace/packed"
 )
 
 // A Runner executes commands of some families on a keyspace of its own.
@@ -150,7 +150,7 @@ func helpers() []*command.Descriptor {
 			if r != 0 {
 				panic("lpush is only good for one element here")
 			}
-			makeList(c, k)
+			makeList(c, k, c.Args[2])
 			c.W.Int(1)
 		}),
 		{Name: "object", Arity: 3, Keys: []command.KeySpec{{Begin: 2, Step: 1}}, Handler: func(c *command.Ctx) {
@@ -181,15 +181,10 @@ func helpers() []*command.Descriptor {
 	}
 }
 
-// makeList stores an entry that says it is a list. It is made out of a string by the type bits of its first word,
-// 8 bytes before the key, so that string commands can be tested on other types without the family that owns them.
-func makeList(c *command.Ctx, k *command.Key) {
-	r := k.Shard.PutString(c.DB, k.Hash, 0, k.Name, nil, keyspace.Raw, keyspace.NoExpire, 0)
-	word := (*uint64)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(k.Shard.Key(r))), -8))
-	*word |= uint64(keyspace.List) << 24
-	if k.Shard.Type(r) != keyspace.List {
-		panic("the entry's layout has changed: see engine/keyspace/entry.go")
-	}
+// makeList stores a list of one element.
+func makeList(c *command.Ctx, k *command.Key, e []byte) {
+	list := packed.New(nil).Append(e)
+	k.Shard.Put(c.DB, k.Hash, 0, k.Name, keyspace.List, keyspace.ListPack, list, keyspace.NoExpire, 0)
 }
 
 // Line parses a line of a script; nil for one without a request.

@@ -3,6 +3,7 @@ package commandtest
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"tidemark/aof"
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/value"
 )
 
 func openLog(tb testing.TB, dir string, rep aof.Replayer) *aof.Log {
@@ -124,14 +126,32 @@ func (r *Runner) Contents() map[string]string {
 		s.Lock()
 		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 			cursor = s.Scan(r.C.DB, cursor, func(e keyspace.Ref) {
-				v := ""
-				if s.Type(e) == keyspace.String {
-					v = string(s.Value(e))
-				}
-				out[string(s.Key(e))] = fmt.Sprintf("%v %v %d %q", s.Type(e), s.Encoding(e), s.ExpireAt(e), v)
+				out[string(s.Key(e))] = fmt.Sprintf("%v %v %d %q", s.Type(e), s.Encoding(e), s.ExpireAt(e), contents(s, e))
 			})
 		}
 		s.Unlock()
+	}
+	return out
+}
+
+// contents lists what an entry holds; of sets and hashes in order of the members.
+func contents(s *keyspace.Shard, r keyspace.Ref) (out []string) {
+	switch s.Type(r) {
+	case keyspace.List:
+		value.EachElement(s, r, func(e []byte) bool { out = append(out, string(e)); return true })
+	case keyspace.Set:
+		value.EachMember(s, r, func(m []byte) bool { out = append(out, string(m)); return true })
+		slices.Sort(out)
+	case keyspace.ZSet:
+		value.EachScored(s, r, func(m []byte, score float64) bool {
+			out = append(out, fmt.Sprintf("%s %v", m, score))
+			return true
+		})
+	case keyspace.Hash:
+		value.EachField(s, r, func(f, v []byte) bool { out = append(out, fmt.Sprintf("%q=%q", f, v)); return true })
+		slices.Sort(out)
+	default:
+		out = append(out, string(s.Value(r)))
 	}
 	return out
 }

@@ -64,7 +64,7 @@ func checkEntry(p []byte) (size int, canonical bool) {
 	if isInt {
 		return size, intBytes(v) == n
 	}
-	_, number := parseInt(str)
+	_, number := ParseInt(str)
 	return size, !number && headBytes(len(str))+len(str) == n
 }
 

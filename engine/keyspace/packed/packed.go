@@ -195,8 +195,8 @@ func (l List) Text(at int, buf *[20]byte) []byte {
 	return str
 }
 
-// parseInt reads the canonical decimal form of an int64.
-func parseInt(p []byte) (int64, bool) {
+// ParseInt reads the canonical decimal form of an int64.
+func ParseInt(p []byte) (int64, bool) {
 	if len(p) == 0 || len(p) > 20 || p[0] > '9' {
 		return 0, false
 	}
@@ -223,7 +223,7 @@ func parseInt(p []byte) (int64, bool) {
 
 // Encode appends head and data of an element to dst: what Find looks for.
 func Encode(dst, elem []byte) []byte {
-	if v, ok := parseInt(elem); ok {
+	if v, ok := ParseInt(elem); ok {
 		return EncodeInt(dst, v)
 	}
 	n := len(elem)
@@ -285,7 +285,7 @@ func appendTail(dst []byte, n int) []byte {
 // EntryBytes is the length of the entry that Entry makes of an element.
 func EntryBytes(elem []byte) int {
 	n := len(elem)
-	if v, ok := parseInt(elem); ok {
+	if v, ok := ParseInt(elem); ok {
 		n = intBytes(v)
 	} else {
 		n += headBytes(n)
