@@ -1,6 +1,7 @@
 package aof
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,24 +38,136 @@ func BenchmarkRoomAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkDrain is Append and Commit(GoalAppend) at different numbers of records a turn, per record.
+// BenchmarkDrain is Append and Commit(GoalAppend) at different numbers of records a turn, per record: with the tail off, with it on, and
+// without files.
 func BenchmarkDrain(b *testing.B) {
 	for _, turn := range []int{1, 16, 128, 1024} {
-		b.Run(fmt.Sprint(turn), func(b *testing.B) {
-			l, _, _ := openT(b, Options{Dir: b.TempDir(), Shards: 64, RingBytes: 256 << 10, SegmentBytes: 64 << 20, Policy: No})
-			p := command("SET", "key:0000000001", strings.Repeat("v", 64))
-			b.SetBytes(int64(len(p)))
-			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				sh := i * 7 & 63
-				i++
-				if !l.Room(sh) {
+		for _, kind := range []string{"off", "on", "memory"} {
+			b.Run(fmt.Sprintf("%d/%s", turn, kind), func(b *testing.B) { benchmarkDrain(b, turn, kind) })
+		}
+	}
+}
+
+func benchmarkDrain(b *testing.B, turn int, kind string) {
+	tl := NewTail()
+	if kind != "off" {
+		tl.Start(0)
+	}
+	l, _, _ := openT(b, Options{Dir: b.TempDir(), Shards: 64, RingBytes: 256 << 10, SegmentBytes: 64 << 20, Policy: No, Tail: tl,
+		Memory: kind == "memory"})
+	p := command("SET", "key:0000000001", strings.Repeat("v", 64))
+	b.SetBytes(int64(len(p)))
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		sh := i * 7 & 63
+		i++
+		if !l.Room(sh) {
+			l.Commit(GoalAppend)
+		}
+		l.Append(sh, 0, p)
+		if i%turn == 0 {
+			l.Commit(GoalAppend)
+		}
+	}
+	b.StopTimer()
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkFollow is one Follow and Commit(GoalAppend), per byte of the stream: through the ring and by reference, without files (where
+// it is the cost of getting the bytes to the drainer) and with.
+func BenchmarkFollow(b *testing.B) {
+	for _, kind := range []string{"memory", "off", "on"} {
+		for _, size := range []int{256, 4 << 10, 15 << 10, 64 << 10, 256 << 10} {
+			b.Run(fmt.Sprintf("%s/%d", kind, size), func(b *testing.B) {
+				tl := NewTail()
+				if kind == "on" {
+					tl.Start(0)
+				}
+				l, _, _ := openT(b, Options{Dir: b.TempDir(), RingBytes: 256 << 10, SegmentBytes: 64 << 20, Policy: No, Tail: tl, Memory: kind == "memory"})
+				one := command("SET", "key:0000000001", strings.Repeat("v", 64))
+				p := bytes.Repeat(one, max(1, size/len(one)))
+				b.SetBytes(int64(len(p)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if l.Room(0) {
+						l.Follow(p, 0)
+					}
 					l.Commit(GoalAppend)
 				}
-				l.Append(sh, 0, p)
+				b.StopTimer()
+				if err := l.Close(); err != nil {
+					b.Fatal(err)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkTail is what the drainer pays for a batch and a sender for reading it, in memory.
+func BenchmarkTail(b *testing.B) {
+	for _, size := range []int{100, 4 << 10, 64 << 10} {
+		v := [][]byte{bytes.Repeat([]byte("v"), size)}
+		b.Run(fmt.Sprintf("stage/%d", size), func(b *testing.B) {
+			tl := NewTail()
+			tl.Start(0)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for off := int64(0); b.Loop(); off += int64(size) {
+				tl.stage(off, v)
+			}
+		})
+		b.Run(fmt.Sprintf("read/%d", size), func(b *testing.B) {
+			tl := NewTail()
+			tl.Start(0)
+			for off := int64(0); off < 1<<20; off += int64(size) {
+				tl.stage(off, v)
+			}
+			p := make([]byte, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			off := tl.First()
+			for b.Loop() {
+				n, err := tl.Read(off, p)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if off += int64(n); off == tl.End() {
+					off = tl.First()
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkReadAt is what a reader pays who is behind, at batches of different sizes.
+func BenchmarkReadAt(b *testing.B) {
+	for _, turn := range []int{1, 64} {
+		b.Run(fmt.Sprintf("batch%d", turn), func(b *testing.B) {
+			l, _, _ := openT(b, Options{Dir: b.TempDir(), RingBytes: 1 << 20, Policy: No})
+			one := command("SET", "key:0000000001", strings.Repeat("v", 64))
+			for i := 0; l.Reserved() < 64<<20; i++ {
+				for !l.Room(0) {
+					l.Commit(GoalAppend)
+				}
+				l.Append(0, 0, one)
 				if i%turn == 0 {
 					l.Commit(GoalAppend)
+				}
+			}
+			l.Commit(GoalAppend)
+			p := make([]byte, 256<<10)
+			b.SetBytes(int64(len(p)))
+			b.ReportAllocs()
+			for off := int64(0); b.Loop(); {
+				n, err := l.ReadAt(off, p)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if off += int64(n); off >= l.Appended()-int64(len(p)) {
+					off = 0
 				}
 			}
 			b.StopTimer()
