@@ -117,8 +117,7 @@ func (s *sim) prepare(had string) {
 		if err != nil {
 			s.fail("%v", err)
 		}
-		rw.StreamDB(s.db())
-		fmt.Fprintf(rw, "REDIS%010d", x)
+		fmt.Fprintf(rw, "REDIS%010d %d", x, s.db())
 		if err := rw.Commit(); err != nil {
 			s.fail("%v", err)
 		}
@@ -147,7 +146,7 @@ func TestBaseFileFails(t *testing.T) {
 		}
 		f, err := s.fs.Create("received.rdb")
 		if err == nil {
-			_, err = f.WriteAt([]byte("REDIS0000077777"), 0)
+			_, err = f.WriteAt([]byte("REDIS0000077777 0"), 0)
 		}
 		o := s.options()
 		o.Fresh, o.StartOffset, o.BaseFile, o.ID = true, 77777, "received.rdb", newID()

@@ -13,6 +13,10 @@ func fuzzFiles(f *testing.F) (manifest, sidecar, segment []byte) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	if err := l.SetIdentity(newID(), []Ancestor{{newID(), 5}}); err != nil {
+		f.Fatal(err)
+	}
+	l.Follow(oneSet, 1) // with a preamble
 	for i := range 10 {
 		l.Append(0, i%2, command("SET", "key", fmt.Sprint(i)))
 		l.Commit(GoalSync)
@@ -33,6 +37,10 @@ func FuzzRecovery(f *testing.F) {
 	f.Add(m, []byte(nil), bytes.Join([][]byte{command("MULTI"), []byte("#TS:1\r\n"), command("SET", "a", "b"), command("EXEC")}, nil))
 	f.Add([]byte("file \"a b\" seq 1 type i\n# note\nfile x seq 1 type b\n"), []byte(nil), []byte(nil))
 	f.Add(m, sc, append(append([]byte(nil), seg...), make([]byte, 4096)...))
+	// A base and history in front of it, of which the segment is taken to be one or the other.
+	history := &meta{id: newID(), base: &fileEntry{name: "b", typ: typeBase, start: 1000, db: 3}, kept: []*fileEntry{{name: "appendonly.aof.1.incr.aof",
+		typ: typeIncr, state: stateClosed, epoch: 1, length: int64(len(seg)), chain: 2, end: 1000}}, ancestors: []Ancestor{{newID(), 5}}}
+	f.Add([]byte("file b seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type h\n"), history.sidecar(), seg)
 	f.Fuzz(func(t *testing.T, manifest, sidecar, segment []byte) {
 		fsys := newSimFS(nil)
 		fsys.put("d/appendonly.aof.manifest", string(manifest))
@@ -40,6 +48,7 @@ func FuzzRecovery(f *testing.F) {
 			fsys.put("d/appendonly.aof.tidemark", string(sidecar))
 		}
 		fsys.put("d/appendonly.aof.1.incr.aof", string(segment))
+		fsys.put("d/b", string(emptyBase))
 		if rep, err := Inspect(fsys, "d", ""); err == nil && rep == nil {
 			t.Fatal("neither a report nor an error")
 		}
@@ -48,6 +57,10 @@ func FuzzRecovery(f *testing.F) {
 		if err != nil {
 			_, _ = Repair(fsys, "d", "")
 			return
+		}
+		p := make([]byte, 100)
+		for off, n := l.Oldest(), 1; n > 0; off += int64(n) {
+			n, _ = l.ReadAt(off, p)
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)

@@ -21,6 +21,13 @@ import (
 // Stock Redis deletes files of type h when it starts; then there is no history, and nothing else is amiss. The sidecar says of each
 // which replication id it belongs to: segments of another life may end at x by chance.
 
+// SetHistoryBytes changes how much of the log stays readable without a pin in files that a rewrite replaced. What is beyond goes in the
+// background.
+func (l *Log) SetHistoryBytes(n int64) {
+	l.history.Store(n)
+	l.wakeKeeper()
+}
+
 // Pin keeps the files that hold log offsets from its own on. Methods are safe for concurrent use.
 type Pin struct {
 	l   *Log
@@ -91,7 +98,7 @@ func (l *Log) trimHistoryLocked() {
 	pin := l.lowestPin()
 	next, newer := m.base.start, int64(0)
 	l.segMu.Lock()
-	for ; keep > 0 && (newer < l.o.HistoryBytes || pin < next); keep-- {
+	for ; keep > 0 && (newer < l.history.Load() || pin < next); keep-- {
 		e := m.kept[keep-1]
 		if l.endOf(e) != next || e.tail > 0 {
 			break // another server's commands are in between, or what an fdatasync failed to make durable
@@ -147,7 +154,7 @@ func (ld *loader) adoptHistory() {
 	for found := true; found; {
 		found = false
 		for i, e := range m.hist {
-			if e.lineage != m.id || e.state != stateClosed || e.tail > 0 || e.end != next || e.start >= e.end {
+			if e.lineage != m.id || e.state != stateClosed || e.tail > 0 || e.end != next || e.start >= e.end || e.start < 0 {
 				continue
 			}
 			if size, err := fileSize(ld.fs, join(ld.dir, e.name)); err != nil || size < e.length {

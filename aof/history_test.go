@@ -163,8 +163,13 @@ func TestPin(t *testing.T) {
 	if n, err := l.ReadAt(from, p); err != nil || n != len(p) || !bytes.Equal(p, want[from:]) {
 		t.Fatal(n, err)
 	}
+	l.SetHistoryBytes(1 << 30)
 	low.Close()
 	low.Close()
+	if l.trimHistory(); l.Oldest() != from {
+		t.Fatal("it goes although the history may be that long")
+	}
+	l.SetHistoryBytes(0)
 	settled(t, l, func() bool { return l.Oldest() > from })
 	if l.Oldest() > middle || l.Oldest() < middle-o.SegmentBytes {
 		t.Fatal(l.Oldest(), middle)

@@ -59,6 +59,7 @@ type Log struct {
 
 	pinMu   sync.Mutex
 	pins    []*Pin
+	history atomic.Int64 // Options.HistoryBytes, or what SetHistoryBytes made of it
 	keptEnd atomic.Int64 // where the oldest file of the history ends; the highest number if there is none
 
 	syncer chan struct{} // wakes the syncer goroutine
@@ -105,6 +106,7 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 	l.appendRole.init()
 	l.syncRole.init()
 	l.policy.Store(uint32(o.Policy))
+	l.history.Store(o.HistoryBytes)
 	l.cut.Store(noCut)
 	l.wantAppended.Store(neverWanted)
 	l.wantSynced.Store(neverWanted)

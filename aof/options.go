@@ -36,7 +36,7 @@ type Options struct {
 	BatchBytes    int    // largest batch unless one record is larger; default 1 MiB
 	MappedBytes   int    // batches up to this size are stored through a mapping under Always; default none, see defaultMappedBytes
 	RefBytes      int64  // bytes of effects too large for a ring that may wait for the drainer; default 256 MiB
-	HistoryBytes  int64  // of what a rewrite replaced, the newest this many log bytes stay readable, up to a segment more; default none
+	HistoryBytes  int64  // of what a rewrite replaced, the newest this many log bytes stay readable, up to a segment more; default none; see SetHistoryBytes
 	Policy        Policy
 	NoDirect      bool  // every batch goes through the page cache
 	LoadTruncated bool  // aof-load-truncated

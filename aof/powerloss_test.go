@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// simReplayer rebuilds the stream. A base of the simulation is "REDIS" and the offset at which it is exact. The value of each SET
+// simReplayer rebuilds the stream. A base of the simulation is "REDIS", the offset at which it is exact, and the database the stream is in
+// there. The value of each SET
 // begins with the database that it belongs to.
 type simReplayer struct {
 	fs    *simFS
@@ -28,7 +29,7 @@ func (r *simReplayer) LoadBase(path string) error {
 	if err != nil {
 		return err
 	}
-	r.base, err = strconv.ParseInt(strings.TrimPrefix(string(p), "REDIS"), 10, 64)
+	_, err = fmt.Sscanf(string(p), "REDIS%010d %d", &r.base, &r.db)
 	r.next = r.base
 	return err
 }
@@ -111,6 +112,7 @@ type sim struct {
 	based   bool  // what the log holds can be recovered: not opened Fresh, or the first base has been committed
 	oldest  int64 // when it was closed; -1: it was not, or not cleanly
 	pin     *Pin
+	tail    *Tail // of this life
 	log     []string
 }
 
@@ -121,7 +123,7 @@ func newSim(t *testing.T, rng *rand.Rand, faults bool) *sim {
 func (s *sim) options() Options {
 	return Options{FS: s.fs, Dir: "d", Shards: 4, RingBytes: 4096, SegmentBytes: 16 << 10, BatchBytes: 1 << (7 + s.rng.IntN(6)),
 		Policy: Policy(s.rng.IntN(3)), LoadTruncated: true, MappedBytes: []int{-1, 300, 1 << 20}[s.rng.IntN(3)], manual: true,
-		HistoryBytes: []int64{0, 5 << 10, 60 << 10, 1 << 30}[s.rng.IntN(4)],
+		HistoryBytes: []int64{0, 5 << 10, 60 << 10, 1 << 30}[s.rng.IntN(4)], Tail: s.tail,
 		Logf: func(level byte, f string, a ...any) {
 			s.log = append(s.log, fmt.Sprintf("%c "+f, append([]any{level}, a...)...))
 		}}
@@ -146,7 +148,7 @@ func (s *sim) start() {
 		kind = 9 // find out first which world it is
 	}
 	oldest := s.oldest
-	s.oldest, s.pin = -1, nil
+	s.oldest, s.pin, s.tail = -1, nil, NewTail()
 	switch kind {
 	case 0: // AOF switched on at run time
 		o := s.options()
@@ -219,7 +221,7 @@ func (s *sim) receive() {
 	o.ID, o.Ancestors = s.newID(newID())
 	f, err := s.fs.Create(o.BaseFile)
 	if err == nil {
-		_, err = fmt.Fprintf(writerAt{f}, "REDIS%010d", x)
+		_, err = fmt.Fprintf(writerAt{f}, "REDIS%010d 0", x) // BaseDB says it
 	}
 	if err != nil {
 		s.fail("%v", err)
@@ -262,6 +264,20 @@ func (s *sim) read() {
 			s.fail("reading at offset %d: %d bytes, %v: %.100q, expected %.100q", off, n, err, p[:n], s.stream[off:])
 		}
 		off += int64(n)
+	}
+	s.readTail()
+}
+
+// readTail looks at what is in memory: the same, up to what is appended at least, whatever the disk did.
+func (s *sim) readTail() {
+	if !s.tail.On() {
+		return
+	}
+	first, end := s.tail.First(), s.tail.End()
+	p := make([]byte, end-first)
+	n, err := s.tail.Read(first, p)
+	if err != nil || n != len(p) || end > int64(len(s.stream)) || !bytes.Equal(p, s.stream[first:end]) || end < s.l.Appended() && first < s.l.Appended() {
+		s.fail("in memory is [%d, %d), appended %d, reserved %d: %d bytes, %v", first, end, s.l.Appended(), s.l.Reserved(), n, err)
 	}
 }
 
@@ -393,8 +409,7 @@ func (s *sim) life() (lost bool) {
 				rw = nil
 				break
 			}
-			rw.StreamDB(s.db())
-			fmt.Fprintf(rw, "REDIS%010d", x)
+			fmt.Fprintf(rw, "REDIS%010d %d", x, s.db())
 		case k < 100 && rw != nil:
 			if s.rng.IntN(4) == 0 {
 				rw.Abort()
@@ -432,6 +447,10 @@ func (s *sim) life() (lost bool) {
 			s.pin = nil
 		case k < 109:
 			s.read()
+		case s.tail.On() && s.rng.IntN(3) == 0:
+			s.tail.Stop()
+		default:
+			s.tail.Start(s.l.Reserved())
 		}
 		s.see()
 	}
@@ -444,6 +463,9 @@ func (s *sim) life() (lost bool) {
 	}
 	oldest := s.l.Oldest()
 	err := s.l.Close()
+	if s.readTail(); s.tail.On() && s.tail.End() != s.l.Reserved() {
+		s.fail("closed with %v, in memory up to %d of %d", err, s.tail.End(), s.l.Reserved())
+	}
 	if err == nil && s.fs.script == nil && s.based {
 		s.oldest = oldest
 		s.stock()

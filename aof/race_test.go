@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -220,5 +222,44 @@ func closed(c chan struct{}) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// TestRole: whoever waits for a role gets it, whatever way its holders give it up, and two never have it at once.
+func TestRole(t *testing.T) {
+	var r role
+	r.init()
+	var holders, got atomic.Int32
+	var wg sync.WaitGroup
+	for g := range 6 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range 2000 {
+				if g < 3 {
+					r.lock()
+				} else if !r.enter() {
+					continue
+				}
+				if holders.Add(1) != 1 {
+					t.Error("two have the role")
+				}
+				got.Add(1)
+				if i%64 == 0 {
+					runtime.Gosched()
+				}
+				holders.Add(-1)
+				if i%3 == 0 {
+					r.abandon()
+					continue
+				}
+				for !r.leave() {
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	if got.Load() < 6000 || r.state.Load() != roleIdle || r.waiting.Load() != 0 {
+		t.Fatal(got.Load(), r.state.Load(), r.waiting.Load())
 	}
 }

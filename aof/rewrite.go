@@ -19,7 +19,6 @@ const (
 type Rewrite struct {
 	l      *Log
 	x      int64 // the offset at which the base is exact
-	db     int
 	name   string
 	file   File
 	buf    []byte
@@ -57,12 +56,9 @@ func (l *Log) BeginRewrite(x int64) (*Rewrite, error) {
 	return r, nil
 }
 
-// Offset is the log offset at which the base must be exact.
+// Offset is the log offset at which the base must be exact. In a log that follows another server the base says itself in which database
+// the stream is there (an RDB's repl-stream-db).
 func (r *Rewrite) Offset() int64 { return r.x }
-
-// StreamDB says in which database another server's stream is at Offset, for a log that follows one; without it, 0. A later
-// recovery gives it to the Replayer right behind the base. Before Commit.
-func (r *Rewrite) StreamDB(db int) { r.db = db }
 
 func (r *Rewrite) Write(p []byte) (int, error) {
 	if r.ended {
@@ -178,7 +174,7 @@ func (r *Rewrite) switchTo() error {
 	}
 	m := &l.meta
 	base := &fileEntry{name: fmt.Sprintf("%s.%d.base.rdb", l.o.Name, m.maxBase+1), seq: m.maxBase + 1, typ: typeBase, start: r.x,
-		length: r.size, db: r.db}
+		length: r.size}
 	was := *m
 	m.maxBase++
 	m.base = base

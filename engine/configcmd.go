@@ -79,6 +79,12 @@ func (s *Server) watchConfig() {
 		s.tail.SetLimits(v.ReplBacklogBytes, v.OutputLimits[config.ClassReplica].HardBytes)
 		return nil
 	})
+	s.cfg.OnChange("aof-history-bytes", func(_, v *config.Values) error {
+		if log := s.store.Log(); log != nil {
+			log.SetHistoryBytes(v.HistoryBytes)
+		}
+		return nil
+	})
 	s.cfg.OnChange("appendfsync", func(_, v *config.Values) error {
 		s.setPolicy(v)
 		return nil

@@ -256,7 +256,7 @@ func table() []Directive {
 		{Name: "ring-size", kind: memory{def: 256 << 10, min: 4 << 10, max: 1 << 30, check: powerOfTwo, at: func(v *Values) *int64 { return &v.RingBytes }}, flags: Immutable | Hidden},
 		{Name: "aof-segment-size", kind: memory{def: 64 << 20, min: 1 << 20, max: 16 << 30, at: func(v *Values) *int64 { return &v.SegmentBytes }}, flags: Immutable | Hidden},
 		{Name: "aof-direct-io", kind: boolean{def: true, at: func(v *Values) *bool { return &v.DirectIO }}, flags: Immutable | Hidden},
-		{Name: "aof-history-bytes", kind: memory{def: 64 << 20, min: 0, max: 1 << 50, at: func(v *Values) *int64 { return &v.HistoryBytes }}, flags: Immutable | Hidden},
+		{Name: "aof-history-bytes", kind: memory{def: 64 << 20, min: 0, max: 1 << 50, at: func(v *Values) *int64 { return &v.HistoryBytes }}, flags: Hidden},
 		{Name: "aof-map-threshold", kind: memory{def: 0, min: 0, max: 1 << 30, at: func(v *Values) *int64 { return &v.MapThresholdBytes }}, flags: Immutable | Hidden},
 	}
 }

@@ -101,7 +101,7 @@ type Values struct {
 	AOFTimestamps         bool
 	SegmentBytes          int64 // aof-segment-size
 	DirectIO              bool  // aof-direct-io: under always, commits are written past the page cache
-	HistoryBytes          int64 // aof-history-bytes: of replaced segments that are kept for replicas
+	HistoryBytes          int64 // aof-history-bytes: of the log, kept in files that a rewrite replaced
 	MapThresholdBytes     int64 // aof-map-threshold: commits up to this size are stored through the mapping
 	RingBytes             int64 // ring-size, a power of two
 
