@@ -98,11 +98,16 @@ func outsideBlock(c *command.Ctx) bool {
 }
 
 func (s *Server) debugChangeReplID(c *command.Ctx, _ [][]byte) {
-	s.mu.Lock()
-	s.replID = randomID()
-	s.mu.Unlock()
-	s.log.Noticef("Changing replication ID after receiving change-repl-id")
-	c.W.OK()
+	s.changeConfig(c, func() string { // the log may be exchanged, and its id is kept on disk
+		s.log.Noticef("Changing replication ID after receiving change-repl-id")
+		s.newHistory()
+		if log := s.store.Log(); log != nil {
+			if err := log.SetIdentity(randomID(), nil); err != nil {
+				return "ERR " + err.Error()
+			}
+		}
+		return ""
+	})
 }
 
 func (s *Server) debugRewriteAll(c *command.Ctx, _ [][]byte) {

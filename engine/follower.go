@@ -15,13 +15,16 @@ import (
 // changed wait, like on the primary, until that is in the log, or under appendfsync always on the disk.
 type Follower struct {
 	executor
+	applied int64
+	full    *aof.Log // that had no room
+	drains  int64    // its Drains then
 	blocked bool
 	more    bool
 }
 
 // NewFollower returns one that goes on at the end of the log, which must be open, where the stream is in database db.
 func (s *Server) NewFollower(db int) *Follower {
-	f := &Follower{executor: s.newExecutor()}
+	f := &Follower{executor: s.newExecutor(), applied: s.logOffset()}
 	f.ctx.DB = db
 	return f
 }
@@ -70,27 +73,32 @@ func (f *Follower) Apply(p []byte) (n int, err error) {
 // tooLong is err, or the error of an effect that is longer than any may be.
 func (f *Follower) tooLong(err error) error {
 	if need := f.partial.need(); err == nil && int64(need) > followMost {
-		return fmt.Errorf("at log offset %d: an effect of more than %d bytes", f.s.logOffset(), int64(followMost))
+		return fmt.Errorf("at log offset %d: an effect of more than %d bytes", f.applied, int64(followMost))
 	}
 	return err
 }
 
 // step executes one batch, to its end when that lies behind the batch's 64 commands in a block.
 func (f *Follower) step(p []byte) (n int, err error) {
-	off, db := f.s.logOffset(), f.ctx.DB
-	if n, err = f.gather(p, off); n == 0 {
+	db := f.ctx.DB
+	if n, err = f.gather(p, f.applied); n == 0 {
 		return 0, err
 	}
-	room := false
+	ready := false
 	f.ctx.Follow(func() int64 {
-		log := f.s.store.Log() // with the locks held: it may have been switched, at the same offset
-		if room = log.Room(0); !room {
+		log := f.s.store.Log()               // under the locks: another may have taken over, at the same offset
+		f.full, f.drains = log, log.Drains() // before the look: room made behind it is noticed
+		if ready = log.Room(0); !ready {
+			return 0
+		}
+		if log.Reserved() != f.applied {
+			err = fmt.Errorf("at log offset %d: the log has become another's, and is at %d", f.applied, log.Reserved())
 			return 0
 		}
 		f.run()
 		for f.block && err == nil {
 			used := 0
-			used, err = f.gather(p[n:], off+int64(n))
+			used, err = f.gather(p[n:], f.applied+int64(n))
 			f.run()
 			n += used
 		}
@@ -98,26 +106,31 @@ func (f *Follower) step(p []byte) (n int, err error) {
 			return 0 // a block cannot be in the log by half
 		}
 		f.s.followDB.Store(int64(f.ctx.DB))
-		return log.Follow(p[:n], db)
+		f.applied = log.Follow(p[:n], db)
+		return f.applied
 	})
-	switch {
-	case err != nil:
+	if err != nil || !ready {
+		f.blocked = err == nil
+		// Gathered again. What is known of an unfinished effect is meant from behind the batch.
+		f.block = false
+		f.partial.reset()
 		return 0, err
-	case !room:
-		f.blocked = true
-		f.block = false   // gathered again,
-		f.partial.reset() // and what was seen of the effect behind the batch is looked at again, too
-		return 0, nil
 	}
 	return n, nil
 }
 
 // Applied is the log offset up to which the stream is executed.
-func (f *Follower) Applied() int64 { return f.s.logOffset() }
+func (f *Follower) Applied() int64 { return f.applied }
 
-// Blocked reports whether the last Apply ended because the log had no room: it is to be called again when that has changed, which the commit
-// tells (Extension.LoopProgress).
+// Blocked reports whether the last Apply ended because the log had no room. It is to be called again once RoomMade says so, which
+// may change whenever the loop has committed or was woken (Extension.LoopProgress).
 func (f *Follower) Blocked() bool { return f.blocked }
+
+// RoomMade reports whether a Follower that is Blocked may find room now: calling Apply sooner would only ask in vain.
+func (f *Follower) RoomMade() bool {
+	log := f.s.store.Log()
+	return f.blocked && log != nil && (log != f.full || log.Drains() != f.drains)
+}
 
 // More reports whether the last Apply left whole effects for the sake of the loop's other work.
 func (f *Follower) More() bool { return f.more }

@@ -446,12 +446,14 @@ func (s *Server) infoPersistence(c *command.Ctx, t *InfoText) {
 		return
 	}
 	st := log.Stats()
-	t.Int("aof_current_size", st.CurrentBytes)
-	t.Int("aof_base_size", st.BaseBytes)
-	t.Int("aof_pending_rewrite", 0)
-	t.Int("aof_buffer_length", st.RingUsed)
-	t.Int("aof_pending_bio_fsync", 0)
-	t.Int("aof_delayed_fsync", max(st.DelayedFsync-s.stats.since().delayedFsync, 0))
+	if log.OnDisk() {
+		t.Int("aof_current_size", st.CurrentBytes)
+		t.Int("aof_base_size", st.BaseBytes)
+		t.Int("aof_pending_rewrite", 0)
+		t.Int("aof_buffer_length", st.RingUsed)
+		t.Int("aof_pending_bio_fsync", 0)
+		t.Int("aof_delayed_fsync", max(st.DelayedFsync-s.stats.since().delayedFsync, 0))
+	}
 	t.Int("tidemark_log_reserved", st.Reserved)
 	t.Int("tidemark_log_appended", st.Appended)
 	t.Int("tidemark_log_synced", st.Synced)
@@ -581,10 +583,10 @@ func (s *Server) infoPrimary(t *InfoText) {
 	t.Int("repl_backlog_histlen", 0)
 }
 
+// replicationID is the id of the log, or of the one to come.
 func (s *Server) replicationID() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.replID
+	id, _ := s.identity()
+	return id
 }
 
 func (s *Server) infoCPU(c *command.Ctx, t *InfoText) {

@@ -186,15 +186,19 @@ func (s *Server) Commit() {
 
 // Watermark is what gates wait for.
 func (s *Server) Watermark() int64 {
-	if log := s.store.Log(); log != nil {
+	log := s.store.Log()
+	if old := s.closing.Load(); old != nil {
+		// What another log takes over from, if any does: the replies that wait for it go on waiting.
+		if synced := old.Synced(); log == nil || synced < old.Reserved() {
+			return synced
+		}
+	}
+	if log != nil {
 		if log.Policy() == aof.Always {
 			return log.Synced()
 		}
 		// In the page cache: a process that dies loses nothing that it acknowledged or showed.
 		return log.Appended()
-	}
-	if log := s.closing.Load(); log != nil {
-		return log.Synced()
 	}
 	return 1<<63 - 1 // the log was switched off: nothing waits for it any more
 }

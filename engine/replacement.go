@@ -91,9 +91,7 @@ func (s *Server) ReplaceData(r Replacement) (db int, err error) {
 	}
 	db = ld.origin.db
 	s.tail.Stop()
-	s.mu.Lock()
-	s.replID = r.ID
-	s.mu.Unlock()
+	s.setHistory(r.ID, r.Ancestors)
 	s.logEnd = r.Offset
 	s.followDB.Store(int64(db))
 	if err := s.adopt(v, r, db); err != nil {
@@ -113,7 +111,7 @@ func (s *Server) adopt(v *config.Values, r Replacement, db int) error {
 				s.log.Warningf("The snapshot from the primary does not become %s: %v", v.DBFilename, err)
 			}
 		}
-		log, err := s.openMemoryLog(v, r.ID, r.Ancestors)
+		log, err := s.openMemoryLog(v)
 		if err == nil {
 			s.switchLog(log)
 		}
@@ -130,7 +128,8 @@ func (s *Server) adopt(v *config.Values, r Replacement, db int) error {
 	if r.RDBPath != "" {
 		return nil
 	}
-	return s.startSnapshot(kindAOF, func(int64) (sink, error) { return log.BeginRewrite(log.Mark()) })
+	s.setBaseless(true)
+	return s.beginBase()
 }
 
 // forgetStamps forgets the offsets of recent writes: they are of another history, which the log's watermarks may never reach.

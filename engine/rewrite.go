@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"tidemark/aof"
-	"tidemark/engine/config"
 	"tidemark/engine/keyspace"
 	"tidemark/engine/rdb"
 	"tidemark/netio"
@@ -48,6 +47,7 @@ type rewrite struct {
 	job       *snapshotJob // running; nil: none
 	scheduled bool         // a rewrite shall follow the running save
 	saveNext  bool         // a save shall follow the running rewrite
+	baseless  bool         // the AOF was switched on, and its first base is not written yet
 	// afterwards are called when what runs has ended.
 	afterwards []func()
 
@@ -96,56 +96,6 @@ const (
 
 func (k snapshotKind) String() string {
 	return [...]string{"AOF rewrite", "DB save", "snapshot for replicas"}[k]
-}
-
-// startRewrite begins a background rewrite of the AOF (BGREWRITEAOF). With appendonly off it writes a whole new AOF, as Redis does, which
-// takes the disk's time; it must not be called on an event loop's thread then.
-func (s *Server) startRewrite() error {
-	log := s.store.Log()
-	if log == nil || !log.OnDisk() {
-		return s.writeAOF()
-	}
-	return s.startSnapshot(kindAOF, func(x int64) (sink, error) { return log.BeginRewrite(x) })
-}
-
-// writeAOF begins to write an AOF that ends with its base.
-func (s *Server) writeAOF() error {
-	s.configuring.Lock() // nobody switches appendonly meanwhile
-	defer s.configuring.Unlock()
-	if log := s.store.Log(); log != nil && log.OnDisk() {
-		return errors.New("appendonly has just been switched on, which writes an AOF")
-	}
-	if s.snapshotRunning() != kindNone {
-		return ErrSnapshotRunning
-	}
-	l, _, err := s.openLog(s.cfg.Load(), true)
-	if err != nil {
-		return err
-	}
-	err = s.startSnapshot(kindAOF, func(int64) (sink, error) {
-		out, err := l.BeginRewrite(l.Mark())
-		return closingSink{out, l}, err
-	})
-	if err != nil {
-		l.Close()
-	}
-	return err
-}
-
-// closingSink closes the log when its base is written.
-type closingSink struct {
-	sink
-	log *aof.Log
-}
-
-func (c closingSink) Commit() error {
-	return errors.Join(c.sink.Commit(), c.log.Close())
-}
-
-func (c closingSink) Abort() {
-	c.sink.Abort()
-	// Nothing was logged, and what the base would have held is still in memory: there is nothing to lose.
-	_ = c.log.Close()
 }
 
 // startSave begins a background save to path (BGSAVE).
@@ -355,6 +305,10 @@ func (j *snapshotJob) finish(err error) {
 			r.lastSave, r.dirtyAtSave = time.Now().Unix(), j.dirty
 		}
 	}
+	if j.kind == kindAOF {
+		r.baseless = r.baseless && err != nil
+	}
+	again := r.baseless && j.kind == kindAOF && !errors.Is(err, errGivenUp)
 	rewriteNext, saveNext, ended := r.scheduled, r.saveNext, r.afterwards
 	r.scheduled, r.saveNext, r.afterwards = false, false, nil
 	r.mu.Unlock()
@@ -375,6 +329,9 @@ func (j *snapshotJob) finish(err error) {
 		if err := s.startSave(s.rdbPath()); err != nil {
 			s.log.Warningf("A scheduled background save did not start: %v", err)
 		}
+	}
+	if again {
+		time.AfterFunc(saveRetry, s.retryBase)
 	}
 	for _, f := range ended {
 		f()
@@ -493,7 +450,7 @@ func (s *Server) reload(save, flush bool) error {
 	if info, err := os.Stat(s.rdbPath()); err == nil {
 		s.loading.total.Store(info.Size())
 	}
-	found, err := s.loadRDBFile(false)
+	_, found, err := s.loadRDBFile(false)
 	if err == nil && !found {
 		err = fmt.Errorf("%s: no such file", s.rdbPath())
 	}
@@ -504,7 +461,11 @@ func (s *Server) reload(save, flush bool) error {
 // thread; s.configuring is held by the caller.
 func (s *Server) loadAOF() error {
 	v := s.cfg.Load()
-	on := s.store.Log() != nil
+	log := s.store.Log()
+	on := log != nil && log.OnDisk()
+	if log != nil && !on {
+		return errors.New("appendonly is off, and the data are being replicated")
+	}
 	if !on {
 		if _, err := os.Stat(filepath.Join(v.Dir, v.AppendDirname, v.AppendFilename+".manifest")); err != nil {
 			return fmt.Errorf("there is no AOF to load: %w", err)
@@ -519,7 +480,7 @@ func (s *Server) loadAOF() error {
 		return err
 	}
 	s.flushEverything()
-	l, _, err := s.openLog(v, false)
+	l, _, err := s.openLog(v)
 	if err != nil {
 		return err
 	}
@@ -540,72 +501,6 @@ func (s *Server) flushEverything() {
 			ks.Shard(i).Flush(db, false)
 		}
 	}
-}
-
-// switchAppendOnly is CONFIG SET appendonly while running. With replication going on, a log in memory takes over from the AOF and the other way
-// round, at the same offset.
-func (s *Server) switchAppendOnly(v *config.Values) error {
-	old := s.store.Log()
-	if v.AppendOnly == (old != nil && old.OnDisk()) {
-		return nil
-	}
-	if !v.AppendOnly {
-		s.dropSnapshot(kindAOF)
-		if !s.tail.On() {
-			return s.closeLog()
-		}
-		l, err := s.openMemoryLog(v, old.ID(), old.Ancestors())
-		if err != nil {
-			return err
-		}
-		s.store.KS.LockAll()
-		l.TakeOver(old.Reserved())
-		s.store.SetLog(l)
-		s.store.KS.UnlockAll()
-		return s.succeed(old, l)
-	}
-	o := s.logOptions(v)
-	o.Fresh, o.ID, o.StartOffset = true, s.replicationID(), s.logEnd
-	if old != nil {
-		o.Tail, o.ID, o.Ancestors = nil, old.ID(), old.Ancestors()
-	}
-	l, _, err := aof.Open(o, nil)
-	if err != nil {
-		return err
-	}
-	err = ErrSnapshotRunning
-	for errors.Is(err, ErrSnapshotRunning) { // a BGSAVE, or a replica's snapshot; the first base follows it
-		ended := make(chan struct{})
-		s.WhenSnapshotEnds(func() { close(ended) })
-		<-ended
-		err = s.startSnapshot(kindAOF, func(int64) (sink, error) {
-			if old != nil {
-				l.TakeOver(old.Reserved())
-			}
-			out, err := l.BeginRewrite(l.Mark())
-			if err == nil {
-				s.store.SetLog(l)
-			}
-			return out, err
-		})
-	}
-	if err != nil {
-		l.Close()
-		return err
-	}
-	if old != nil {
-		return s.succeed(old, l)
-	}
-	return nil
-}
-
-// succeed ends a log that another has taken over from.
-func (s *Server) succeed(old, l *aof.Log) error {
-	err := old.Close()
-	l.Resume(s.tail)
-	s.wakeInterested()
-	s.WakeProgress()
-	return err
 }
 
 // logOffset is the end of the log, 0 without one.

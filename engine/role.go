@@ -11,12 +11,14 @@ const (
 	gateReadOnly                       // a replica that takes no writes (replica-read-only)
 	gateStale                          // a replica whose primary is out of reach, and which shall not show old data (replica-serve-stale-data)
 	gateFewReplicas                    // a primary with fewer good replicas than min-replicas-to-write
+	gateNoAOF                          // a primary that shall have an AOF and has none yet
 )
 
 const (
 	errReadOnly   = "READONLY You can't write against a read only replica."
 	errMasterDown = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
 	errNoReplicas = "NOREPLICAS Not enough good replicas to write."
+	errNoAOF      = "MISCONF Errors writing to the AOF file: it is not open yet, see the server's log"
 )
 
 // Role is the server's part in replication, as far as the running of commands depends on it.
@@ -58,6 +60,10 @@ func (s *Server) SetRole(r Role) {
 	s.store.SetFollowing(r.Replica)
 	s.store.KS.UnlockAll()
 	if !r.Replica {
+		if log := s.store.Log(); s.cfg.Load().AppendOnly && (log == nil || !log.OnDisk()) {
+			s.setGate(gateNoAOF, true)
+			go s.restoreAOF()
+		}
 		s.mu.Lock()
 		s.settleGatesLocked(s.cfg.Load())
 		s.mu.Unlock()
@@ -97,6 +103,8 @@ func (s *Server) setGate(gate uint32, closed bool) {
 // that every one has.
 func gateRefusal(gates uint32, any, all command.Flags) string {
 	switch {
+	case gates&gateNoAOF != 0 && any&command.Write != 0:
+		return errNoAOF
 	case gates&gateFewReplicas != 0 && any&command.Write != 0:
 		return errNoReplicas
 	case gates&gateReadOnly != 0 && any&command.Write != 0:

@@ -68,13 +68,14 @@ type Server struct {
 	syncWanted atomic.Bool
 	maxMemory  atomic.Int64
 
-	tail     *aof.Tail    // the log's newest bytes, while there is replication; outlives a switch of logs
-	followDB atomic.Int64 // the database that a primary's stream is in; see StreamDB
-	logEnd   int64        // log offset where the last log was closed; of whoever switches logs
-	runID    string
-	replID   string
-	started  time.Time
-	stop     shutdown
+	tail      *aof.Tail    // the log's newest bytes, while there is replication; outlives a switch of logs
+	followDB  atomic.Int64 // the database that a primary's stream is in; see StreamDB
+	logEnd    int64        // log offset where the last log was closed; of whoever switches logs
+	runID     string
+	replID    string         // of the log, or of the one to come; guarded by mu
+	ancestors []aof.Ancestor // the same for its earlier ids
+	started   time.Time
+	stop      shutdown
 
 	configuring sync.Mutex // held while a command changes the configuration
 
@@ -188,19 +189,20 @@ func randomID() string {
 func (s *Server) load(v *config.Values) error {
 	start := time.Now()
 	if !v.AppendOnly {
-		found, err := s.loadRDBFile(true)
-		if err == nil && found {
-			s.log.Noticef("DB loaded from disk: %.3f seconds", time.Since(start).Seconds())
+		from, found, err := s.loadRDBFile(true)
+		if err != nil || !found {
+			return err
 		}
-		return err
+		s.log.Noticef("DB loaded from disk: %.3f seconds", time.Since(start).Seconds())
+		return s.resumeHistory(from, v)
 	}
-	l, rec, err := s.openLog(v, false)
+	l, rec, err := s.openLog(v)
 	if err != nil {
 		return err
 	}
 	if rec.Existed {
 		s.log.Noticef("DB loaded from append only file: %.3f seconds", time.Since(start).Seconds())
-	} else if found, err := s.loadRDBFile(true); err != nil {
+	} else if _, found, err := s.loadRDBFile(true); err != nil {
 		l.Close()
 		return err
 	} else if found {
@@ -238,16 +240,10 @@ func (s *Server) logOptions(v *config.Values) aof.Options {
 	}
 }
 
-// openLog opens the AOF directory. With fresh, what it holds is not replayed and is replaced by the next rewrite.
-func (s *Server) openLog(v *config.Values, fresh bool) (*aof.Log, *aof.Recovery, error) {
-	o := s.logOptions(v)
-	if fresh {
-		// Offsets go on where an earlier log of this process ended: sessions and the tables of recent writes remember them.
-		o.Fresh, o.ID, o.StartOffset = true, s.replicationID(), s.logEnd
-		return aof.Open(o, nil)
-	}
+// openLog opens the AOF directory and replays what it holds.
+func (s *Server) openLog(v *config.Values) (*aof.Log, *aof.Recovery, error) {
 	r := s.newReplayer()
-	l, rec, err := aof.Open(o, r)
+	l, rec, err := aof.Open(s.logOptions(v), r)
 	if err == nil {
 		s.followDB.Store(int64(r.ctx.DB))
 	}
@@ -263,27 +259,47 @@ func (s *Server) beginHistory(l *aof.Log, v *config.Values) error {
 			return err
 		}
 	}
-	s.mu.Lock()
-	s.replID = l.ID()
-	s.mu.Unlock()
 	return nil
 }
 
-// loadRDBFile loads the RDB file of the configuration if there is one.
-func (s *Server) loadRDBFile(dropExpired bool) (found bool, err error) {
-	path := s.rdbPath()
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return false, nil
+// resumeHistory goes on with the stream that the RDB file was taken from, in memory: replicas that were in touch when the server ended, or the
+// primary, can then continue where they were. A primary does it under an id of its own.
+func (s *Server) resumeHistory(from rdbOrigin, v *config.Values) error {
+	if from.id == "" {
+		return nil
 	}
-	_, err = s.loadRDB(path, dropExpired)
-	return true, err
+	s.setHistory(from.id, nil)
+	if v.PrimaryHost == "" {
+		s.setHistory(randomID(), []aof.Ancestor{{ID: from.id, End: from.offset}})
+	}
+	s.logEnd = from.offset
+	s.followDB.Store(int64(from.db))
+	l, err := s.openMemoryLog(v)
+	if err != nil {
+		return err
+	}
+	s.switchLog(l)
+	_, err = s.ensureStream()
+	return err
 }
 
+// loadRDBFile loads the RDB file of the configuration if there is one.
+func (s *Server) loadRDBFile(dropExpired bool) (from rdbOrigin, found bool, err error) {
+	path := s.rdbPath()
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return from, false, nil
+	}
+	from, err = s.loadRDB(path, dropExpired)
+	return from, true, err
+}
+
+// closeLog ends the log, if there is one, and keeps where it ended and its history for the next. No shard may be locked by the caller.
 func (s *Server) closeLog() error {
 	l := s.store.Log()
 	if l == nil {
 		return nil
 	}
+	s.setHistory(l.ID(), l.Ancestors())
 	s.closing.Store(l)
 	s.switchLog(nil)
 	err := l.Close()
@@ -302,7 +318,7 @@ func (s *Server) Wait() { <-s.stop.done }
 // memoryAllows says whether a command that may use more memory may run; it evicts first what the policy allows.
 func (s *Server) memoryAllows(c *command.Ctx) bool {
 	limit := s.maxMemory.Load()
-	if limit == 0 || s.Loading() || s.hoard.Load() {
+	if limit == 0 || s.Loading() || s.hoard.Load() || s.store.HoldExpiry.Load() {
 		return true
 	}
 	over := s.store.UsedMemory() - limit

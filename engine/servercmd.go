@@ -161,7 +161,9 @@ func (s *Server) saveInBackground() {
 const errRewrite = "ERR Can't execute an AOF background rewriting. Please check the server logs for more information."
 
 func (s *Server) bgrewriteaof(c *command.Ctx) {
-	if s.store.Log() == nil && !c.InBlock() && s.snapshotRunning() == kindNone {
+	log := s.store.Log()
+	on := log != nil && log.OnDisk()
+	if !on && !c.InBlock() && s.snapshotRunning() == kindNone {
 		// There is an AOF to be opened first.
 		c.Client.(*Session).inBackgroundSaying("Background append only file rewriting started", func() string {
 			if err := s.startRewrite(); err != nil {
@@ -177,7 +179,11 @@ func (s *Server) bgrewriteaof(c *command.Ctx) {
 		c.W.Simple("Background append only file rewriting scheduled")
 		return
 	}
-	switch err := s.startRewrite(); {
+	err := ErrSnapshotRunning
+	if on {
+		err = s.startRewrite()
+	}
+	switch {
 	case err == nil:
 		c.W.Simple("Background append only file rewriting started")
 	case errors.Is(err, ErrSnapshotRunning) && s.scheduleRewrite():

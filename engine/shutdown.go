@@ -137,7 +137,7 @@ func (s *Server) abortShutdown() bool {
 func (s *Server) lastSave(how config.ShutdownFlags) error {
 	force := how&config.ShutdownForce != 0
 	v := s.cfg.Load()
-	if log := s.store.Log(); log != nil {
+	if log := s.store.Log(); log != nil && log.OnDisk() {
 		s.log.Noticef("Calling fsync() on the AOF file.")
 		if err := s.syncLog(log); err != nil {
 			s.log.Warningf("The AOF could not be synced before the shutdown: %v", err)

@@ -24,9 +24,7 @@ func (s *Server) EnsureStream() (*aof.Log, error) {
 	s.configuring.Lock()
 	defer s.configuring.Unlock()
 	if s.store.Log() == nil {
-		s.mu.Lock()
-		s.replID = randomID() // what was written before is in no history
-		s.mu.Unlock()
+		s.newHistory() // what was written before is in no log
 	}
 	return s.ensureStream()
 }
@@ -38,7 +36,7 @@ func (s *Server) ensureStream() (*aof.Log, error) {
 	log := s.store.Log()
 	if log == nil {
 		var err error
-		if log, err = s.openMemoryLog(v, s.replicationID(), nil); err != nil {
+		if log, err = s.openMemoryLog(v); err != nil {
 			return nil, err
 		}
 	}
@@ -49,13 +47,15 @@ func (s *Server) ensureStream() (*aof.Log, error) {
 	return log, nil
 }
 
-// openMemoryLog opens a log without files where the last one ended; it has no Tail yet when it is to take over from one that is still open.
-func (s *Server) openMemoryLog(v *config.Values, id string, ancestors []aof.Ancestor) (*aof.Log, error) {
-	o := aof.Options{Memory: true, Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), StartOffset: s.logEnd, ID: id, Ancestors: ancestors,
-		Logf: s.log.Logf, Notify: s.notify}
+// openMemoryLog opens a log without files where the last one ended, or one that is to take over from that which is open.
+func (s *Server) openMemoryLog(v *config.Values) (*aof.Log, error) {
+	o := aof.Options{
+		Memory: true, Shards: s.store.KS.NumShards(), RingBytes: int(v.RingBytes), StartOffset: s.logEnd, Logf: s.log.Logf, Notify: s.notify,
+	}
 	if s.store.Log() == nil {
 		o.Tail = s.tail
 	}
+	o.ID, o.Ancestors = s.identity()
 	log, _, err := aof.Open(o, nil)
 	return log, err
 }

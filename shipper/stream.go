@@ -127,7 +127,7 @@ func appendBulkInt(b []byte, n int64) []byte {
 
 // progress is called on the loop when the log moved: what waited for room goes on, and what is synced is acknowledged.
 func (st *stream) progress() {
-	if st.f.Blocked() {
+	if st.f.RoomMade() {
 		st.conn.Release()
 	}
 	st.ack(false)
