@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -100,11 +102,23 @@ func rewriteOnce(s *servertest.Server, peak *atomic.Int64) error {
 	return fmt.Errorf("the rewrite did not end within 3 minutes")
 }
 
+// favoured is the command that gives a server precedence over what else runs on its CPU, where that is permitted: a process that the kernel
+// lets run for one of its slices is two to four milliseconds of a turn that are not the server's.
+func favoured() []string {
+	wrap := []string{"nice", "-n", "-10"}
+	// Without permission nice says so and runs the command all the same.
+	if out, err := exec.Command(wrap[0], append(wrap[1:], "nice")...).Output(); err != nil || strings.TrimSpace(string(out)) != "-10" {
+		return nil
+	}
+	return wrap
+}
+
 // measurePause: how long the event loops stand still in the worst moments of a
 // server with ten million keys, by the server's own account of its longest turn.
 func measurePause(b *bench) ([]result, error) {
 	keys := b.scaled(10_000_000)
-	s, err := b.start(b.tidemark, serverCPU, nil, "--appendonly", "no")
+	favour := favoured()
+	s, err := b.start(b.tidemark, serverCPU, favour, "--appendonly", "no")
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +153,8 @@ func measurePause(b *bench) ([]result, error) {
 		}
 		p := percentiles(took)
 		out = append(out, atMost("longest turn of an event loop: "+name, turn/1000, 2, " ms").
-			note("a client's PINGs meanwhile: p99.9 %.2f ms, longest %.2f ms; both figures are wall clock and hold whatever else ran on these CPUs", p[8], p[10]))
+			note("a client's PINGs meanwhile: p99.9 %.2f ms, longest %.2f ms; both figures are wall clock and hold whatever else ran on the server's CPU%s",
+				p[8], p[10], map[bool]string{true: ", where it had nice -10"}[favour != nil]))
 		return nil
 	}
 	if err := scene("10 M keys being added", func() error { return fill(s, 0, keys, 64) }); err != nil {

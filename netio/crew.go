@@ -213,6 +213,7 @@ func (k *crew) watch(w *worker) *Loop {
 				k.s.stats.takeovers.Add(1)
 				l.blocked += age
 				l.gather.took(age)
+				l.turnLasted(l.turnTook + age)
 				k.appoint()
 				return l
 			}
@@ -265,6 +266,7 @@ func (k *crew) commit(l *Loop) bool {
 	took := nanotime() - began
 	l.blocked += took
 	l.gather.took(took)
+	l.turnLasted(l.turnTook + took)
 	return true
 }
 

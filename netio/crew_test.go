@@ -297,3 +297,29 @@ func TestHandoff(t *testing.T) {
 		t.Errorf("%d takeovers", n)
 	}
 }
+
+// TestLongestTurnHoldsTheCommit: for as long as a loop's thread is in a commit and nobody has taken the loop over, its clients wait.
+func TestLongestTurnHoldsTheCommit(t *testing.T) {
+	for _, took := range []time.Duration{600 * time.Microsecond, 50 * time.Millisecond} {
+		h := newBook()
+		h.mode.Store(int32(CommitInline))
+		h.onlyNew = true
+		h.commit = func(h *book) {
+			w := h.written.Load()
+			napFor(int64(took))
+			h.raise(w)
+		}
+		s := serve(t, Config{MaxLoops: 1}, h)
+		c := dial(t, s)
+		for range 3 {
+			c.do(t, "SET", "k", "v")
+		}
+		longest, taken := s.Stats().LongestTurnNanos, s.Stats().Takeovers
+		if least := min(int64(took), guardNanos); longest < least || took < time.Millisecond/2 && taken > 0 {
+			t.Errorf("commits of %v: the longest turn was %v, %d takeovers", took, time.Duration(longest), taken)
+		}
+		if took > 10*time.Millisecond && (taken == 0 || longest > int64(took)) {
+			t.Errorf("commits of %v: the longest turn was %v, %d takeovers", took, time.Duration(longest), taken)
+		}
+	}
+}

@@ -51,10 +51,10 @@ type Loop struct {
 	now       int64 // wall clock, Unix µs
 	mono      int64 // monotonic clock, ns
 	turnStart int64
-	served    int // connections served since the clock was read
+	turnTook  int64 // the latest turn, up to its commit
+	served    int   // connections served since the clock was read
 	lastYield int64
 	spin      int // how well not blocking has paid
-	lone      int // short sleeps of late that brought one connection each, see linger
 	limits    *Limits
 	parser    resp.Parser
 	args      [][]byte
@@ -245,11 +245,6 @@ func (l *Loop) wait() int {
 	} else if l.spin < 0 {
 		l.spin++
 	}
-	if l.lone >= loneTurns && (timeout < 0 || timeout > lingerNanos) {
-		if n := l.linger(); n > 0 {
-			return n
-		}
-	}
 	l.asleep.Store(true)
 	n := 0
 	if l.signals.Load() == 0 {
@@ -263,42 +258,7 @@ func (l *Loop) wait() int {
 	if n > 1 {
 		l.spin++
 	}
-	if n <= 2 && l.mono-before < lingerNanos && l.conns >= loneConns {
-		l.lone = min(l.lone+1, 2*loneTurns)
-	} else {
-		l.lone = max(l.lone-1, 0)
-	}
 	return n
-}
-
-// Lingering. Many clients that are served one at a time, with a short sleep between each, are in lockstep with the loop: every
-// request pays for waking its processor, which on a virtual machine is several times the request itself, and the clients pay it.
-// In that state, and in no other, the loop polls for a while before it blocks; while it polls nobody has to wake it. It takes a
-// processor to spare, so a loop that has only one to run on never lingers, nor does one with a few clients.
-const (
-	lingerNanos = 100_000 // also: what counts as a short sleep
-	loneTurns   = 256     // short sleeps in a row, nearly, before the loop lingers
-	loneConns   = 8
-	loneBack    = 32 // how far a turn of another kind, or lingering in vain, sets the count back
-)
-
-// linger polls without blocking for as long as a sleep would have been short.
-func (l *Loop) linger() int {
-	if runtime.NumCPU() == 1 {
-		return 0
-	}
-	for end := nanotime() + lingerNanos; l.signals.Load() == 0; {
-		if n := l.poll.wait(l.events, 0); n > 0 {
-			l.readClock()
-			return n
-		}
-		if nanotime() >= end {
-			l.lone -= loneBack
-			break
-		}
-	}
-	l.readClock()
-	return 0
 }
 
 func least(a, b int64) int64 {
@@ -415,8 +375,14 @@ func (l *Loop) account() {
 	d := l.mono - l.turnStart
 	l.turns.Add(1)
 	l.turnNanos.Add(d)
-	if d > l.longest.Load() {
-		l.longest.Store(d)
+	l.turnTook = d
+	l.turnLasted(d)
+}
+
+// turnLasted notes a turn's length, if it is the longest so far. Whoever runs the loop.
+func (l *Loop) turnLasted(nanos int64) {
+	if nanos > l.longest.Load() {
+		l.longest.Store(nanos)
 	}
 }
 

@@ -6,8 +6,10 @@ import "sync/atomic"
 // standby took over because a commit was slow.
 type Stats struct {
 	Accepted, Rejected, BytesIn, BytesOut, QueryLimitCloses, OutputLimitCloses int64
-	LongestTurnNanos                                                           int64
-	Takeovers, Migrations                                                      int64
+	// LongestTurnNanos holds a commit by the loop's own thread as well, up to the moment at which the standby took the loop over. It
+	// is wall clock: whatever else the kernel ran meanwhile is in it.
+	LongestTurnNanos      int64
+	Takeovers, Migrations int64
 	// Turns counts the turns of all loops, TurnNanos what they took, without the waiting between them and without commits.
 	Turns, TurnNanos int64
 }
