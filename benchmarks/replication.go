@@ -265,8 +265,11 @@ func replicationThroughput(b *bench) ([]result, error) {
 	all := map[string]*figures{}
 	most := map[string]int64{}
 	for range b.rounds {
-		for _, c := range []struct{ name, bin string }{{"tidemark", b.tidemark}, {"redis", b.redis}} {
-			p, err := b.startPair(c.name, c.bin, serverCPU, clientCPU, "--appendonly", "yes", "--appendfsync", "everysec")
+		for _, c := range []struct {
+			name, bin string
+			args      []string
+		}{{"tidemark", b.tidemark, nil}, {"compressed", b.tidemark, []string{"--repl-compression", "yes"}}, {"redis", b.redis, nil}} {
+			p, err := b.startPair(c.name, c.bin, serverCPU, clientCPU, append(c.args, "--appendonly", "yes", "--appendfsync", "everysec")...)
 			if err != nil {
 				return nil, err
 			}
@@ -317,7 +320,8 @@ func replicationThroughput(b *bench) ([]result, error) {
 	t, r := all["tidemark"], all["redis"]
 	tw, to, ta := row("tidemark", "tidemark with a replica", t.with), row("tidemark", "tidemark alone", t.without), row("tidemark", "tidemark, the replica itself", t.apply)
 	rw, ro, ra := row("redis", "redis with a replica", r.with), row("redis", "redis alone", r.without), row("redis", "redis, the replica itself", r.apply)
-	a := atLeast("SET P16 with a replica over the same without: throughput", tw.OpsPerSec/to.OpsPerSec, 0.8, "×", tw, to, rw, ro)
+	cw := row("compressed", "tidemark with a replica, link compressed", all["compressed"].with)
+	a := atLeast("SET P16 with a replica over the same without: throughput", tw.OpsPerSec/to.OpsPerSec, 0.8, "×", tw, to, cw, rw, ro)
 	a.Note = fmt.Sprintf("redis's own ratio is %.2f; the replica was never more than %.1f MB behind (redis's %.1f MB) of %.0f MB", rw.OpsPerSec/ro.OpsPerSec,
 		float64(most["tidemark"])/1e6, float64(most["redis"])/1e6, float64(b.scaled(w.ops))*110/1e6)
 	return []result{a, atMost("applying SETs on the replica over executing them on the primary, CPU per operation", ta.CPUMicros/tw.CPUMicros, 1, "×", ta, ra)}, nil
