@@ -16,13 +16,13 @@ import (
 )
 
 // testServer starts a server on a free port with its data in dir.
-func testServer(t *testing.T, dir string, options ...string) *Server {
+func testServer(t testing.TB, dir string, options ...string) *Server {
 	t.Helper()
 	return testServerWith(t, nil, dir, options...)
 }
 
 // testServerWith is testServer with an extension.
-func testServerWith(t *testing.T, ext Extension, dir string, options ...string) *Server {
+func testServerWith(t testing.TB, ext Extension, dir string, options ...string) *Server {
 	t.Helper()
 	args := append([]string{"--port", freePort(t), "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, options...)
 	inv, err := config.ParseArgs(args)
@@ -55,7 +55,7 @@ func testServerWith(t *testing.T, ext Extension, dir string, options ...string) 
 	return s
 }
 
-func stopServer(t *testing.T, s *Server) {
+func stopServer(t testing.TB, s *Server) {
 	t.Helper()
 	select {
 	case <-s.stop.done:
@@ -68,7 +68,7 @@ func stopServer(t *testing.T, s *Server) {
 	s.Wait()
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

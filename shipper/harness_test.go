@@ -18,7 +18,7 @@ import (
 
 // server is a server of the test's own process, with replication.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	s    *engine.Server
 	sh   *Shipper
 	dir  string
@@ -27,7 +27,7 @@ type server struct {
 }
 
 // start starts a server with its data in dir; it ends with the test.
-func start(t *testing.T, dir string, options ...string) *server {
+func start(t testing.TB, dir string, options ...string) *server {
 	t.Helper()
 	s := &server{t: t, dir: dir, port: freePort(t), args: options}
 	s.run()
@@ -107,7 +107,7 @@ func (s *server) field(name string) string {
 	return ""
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -117,7 +117,7 @@ func freePort(t *testing.T) string {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
-func dial(t *testing.T, s *server) *client {
+func dial(t testing.TB, s *server) *client {
 	t.Helper()
 	c, err := net.Dial("tcp", "127.0.0.1:"+s.port)
 	if err != nil {
@@ -203,7 +203,7 @@ func (c *client) want(pairs ...string) {
 	}
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if ok() {
@@ -217,7 +217,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // client speaks to a server; replies come as one line of text, arrays in brackets.
 type client struct {
-	t *testing.T
+	t testing.TB
 	c net.Conn
 	r *bufio.Reader
 
