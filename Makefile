@@ -9,7 +9,7 @@ PROCESS_TESTS = ./cmd/servertest/...
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all build test race lint bench fuzz crash differential soak powerloss clean
+.PHONY: all build test race lint bench fuzz crash differential replication soak powerloss clean
 
 all: build
 
@@ -53,6 +53,11 @@ crash:
 DIFF_OPS ?= 2000000
 differential:
 	TIDEMARK_DIFF_OPS=$(DIFF_OPS) $(GO) test -count=1 -timeout 3h -v ./cmd/servertest/differential
+
+# Seeded schedules of faults with real processes: so many for each pairing of tidemark and redis-server.
+SCHEDULES ?= 100
+replication:
+	TIDEMARK_SCHEDULES=$(SCHEDULES) $(GO) test -count=1 -timeout 3h -v ./cmd/servertest/replication
 
 # Everything that takes long, SOAK_ROUNDS times or until it fails.
 SOAK_ROUNDS ?= 10
