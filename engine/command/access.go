@@ -97,6 +97,12 @@ func (c *Ctx) Changed(k *Key) {
 	}
 }
 
+// ChangedBy is Changed for a command that makes n changes to a key at once, n at least 1.
+func (c *Ctx) ChangedBy(k *Key, n int) {
+	c.Changed(k)
+	c.changes += int64(n) - 1
+}
+
 // ChangedIn is Changed for a key in another database than the present one (MOVE, COPY).
 func (c *Ctx) ChangedIn(db int, k *Key) {
 	was := c.DB

@@ -2,12 +2,10 @@ package generic
 
 import (
 	"math/bits"
-	"strconv"
 
 	"tidemark/engine/command"
 	"tidemark/engine/glob"
 	"tidemark/engine/keyspace"
-	"tidemark/netio/resp"
 )
 
 var keys = &command.Descriptor{
@@ -32,7 +30,7 @@ func listKeys(c *command.Ctx) {
 			}
 		}
 	}
-	prependArray(c.W, at, f.matched)
+	c.PrependArray(at, f.matched)
 }
 
 // filter writes the entries it is shown to the reply, if they pass.
@@ -75,21 +73,6 @@ func (f *filter) bury() {
 	f.dead = f.dead[:0]
 }
 
-// prependArray puts the header of an array of n elements before the elements, which were written from at on before their
-// number was known.
-func prependArray(w *resp.Writer, at int, n int64) {
-	var a [24]byte
-	h := append(strconv.AppendInt(append(a[:0], '*'), n, 10), '\r', '\n')
-	prepend(w, at, h)
-}
-
-func prepend(w *resp.Writer, at int, h []byte) {
-	end := len(w.B)
-	w.B = append(w.B, h...)
-	copy(w.B[at+len(h):], w.B[at:end])
-	copy(w.B[at:], h)
-}
-
 var scan = &command.Descriptor{
 	Name: "scan", Arity: -2, Flags: command.ReadOnly, Categories: command.CatKeyspace,
 	Scope: command.ScopeEach, Handler: scanKeys,
@@ -113,50 +96,26 @@ var scan = &command.Descriptor{
 const placeShift = 5
 
 func scanKeys(c *command.Ctx) {
-	cursor, ok := parseCursor(c.Args[1])
+	cursor, ok := c.Cursor(1)
 	if !ok {
-		c.W.Error("ERR invalid cursor")
 		return
 	}
-	f := filter{c: c, any: true, collect: true}
-	count, none := int64(10), false
-	for i := 2; i < len(c.Args); i += 2 {
-		if i+1 >= len(c.Args) {
-			c.W.Error(command.ErrSyntax)
-			return
-		}
-		v := c.Args[i+1]
-		switch word := c.Args[i]; {
-		case command.Is(word, "count"):
-			if count, ok = c.Int(i + 1); !ok {
-				return
-			}
-			if count < 1 {
-				c.W.Error(command.ErrSyntax)
-				return
-			}
-		case command.Is(word, "match"):
-			f.pattern, f.any = v, len(v) == 1 && v[0] == '*'
-		case command.Is(word, "type"):
-			f.typ, f.typed = typeNamed(v)
-			none = !f.typed
-		default:
-			c.W.Error(command.ErrSyntax)
-			return
-		}
+	o, ok := c.ScanOptions(2, command.ScanType)
+	if !ok {
+		return
+	}
+	f := filter{c: c, pattern: o.Pattern, any: o.Any, collect: true}
+	none := false
+	if o.Type != nil {
+		f.typ, f.typed = typeNamed(o.Type)
+		none = !f.typed
 	}
 	at := len(c.W.B)
-	next := walk(c, cursor, count, &f)
+	next := walk(c, cursor, o.Count, &f)
 	if none { // no key is of an unknown type; the walk goes on all the same
 		c.W.B, f.matched = c.W.B[:at], 0
 	}
-	var a, b [64]byte
-	num := strconv.AppendUint(b[:0], next, 10)
-	h := append(a[:0], "*2\r\n$"...)
-	h = strconv.AppendInt(h, int64(len(num)), 10)
-	h = append(append(append(h, '\r', '\n'), num...), "\r\n*"...)
-	h = append(strconv.AppendInt(h, f.matched, 10), '\r', '\n')
-	prepend(c.W, at, h)
+	c.ScanReply(at, next, f.matched)
 }
 
 // walk shows f some count entries from cursor on, and returns the cursor to go on from, 0 at the end. Like Redis it gives up
@@ -188,19 +147,6 @@ func walk(c *command.Ctx, cursor uint64, count int64, f *filter) uint64 {
 		place = 0
 	}
 	return 0
-}
-
-// parseCursor takes any unsigned 64-bit number in decimal.
-func parseCursor(b []byte) (n uint64, ok bool) {
-	for _, ch := range b {
-		d := uint64(ch - '0')
-		hi, lo := bits.Mul64(n, 10)
-		if d > 9 || hi != 0 || lo+d < lo {
-			return 0, false
-		}
-		n = lo + d
-	}
-	return n, len(b) > 0
 }
 
 func typeNamed(name []byte) (keyspace.Type, bool) {

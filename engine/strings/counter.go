@@ -6,6 +6,7 @@ import (
 
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/longdouble"
 )
 
 func counter(name, since, summary string, arity int, handler func(*command.Ctx), args ...command.Arg) *command.Descriptor {
@@ -89,23 +90,23 @@ func incrbyfloat(c *command.Ctx) {
 	if !ok {
 		return
 	}
-	var x, y longDouble
+	var x, y longdouble.Number
 	at := keyspace.NoExpire
 	if r != 0 {
-		if ok = x.parse(v); ok {
+		if ok = x.Parse(v); ok {
 			at = k.Shard.ExpireAt(r)
 		}
 	}
-	if !ok || !y.parse(c.Args[2]) {
+	if !ok || !y.Parse(c.Args[2]) {
 		c.W.Error(command.ErrNotFloat)
 		return
 	}
-	if !x.add(&y) {
+	if !x.Add(&y) {
 		c.W.Error("ERR increment would produce NaN or Infinity")
 		return
 	}
 	var a [64]byte
-	sum := x.appendTo(a[:0])
+	sum := x.AppendTo(a[:0])
 	enc := keyspace.EmbStr // never int, whole number or not
 	if command.StringEncoding(sum) == keyspace.Raw {
 		enc = keyspace.Raw

@@ -118,7 +118,7 @@ func TestReplayGivesTheSame(t *testing.T) {
 		case 2:
 			r.Do("SET", key(), n, "PXAT", fmt.Sprint(r.C.Now-50+rnd.Int64N(300)), []string{"NX", "XX", "GET"}[rnd.IntN(3)])
 		case 3:
-			r.Do("INCRBYFLOAT", key(), number(rnd))
+			r.Do("INCRBYFLOAT", key(), commandtest.Number(rnd))
 		case 4:
 			r.Do("APPEND", key(), n)
 		case 5:

@@ -290,3 +290,30 @@ func CompareRandom(t *testing.T, n int, families [][]*command.Descriptor, gen fu
 		}
 	}
 }
+
+// Number makes up a floating point number in one of the notations people and programs use, now and then a broken one.
+func Number(rnd *rand.Rand) string {
+	switch rnd.IntN(12) {
+	case 0, 1, 2:
+		return strconv.FormatFloat((rnd.Float64()-0.5)*100, 'f', rnd.IntN(8), 64)
+	case 3:
+		return strconv.FormatFloat(rnd.NormFloat64(), 'g', -1, 64)
+	case 4:
+		return strconv.FormatFloat(rnd.NormFloat64()*1e18, 'e', rnd.IntN(20), 64)
+	case 5:
+		return fmt.Sprintf("%d.%017d", rnd.IntN(100)-50, rnd.Int64N(1e17))
+	case 6:
+		return fmt.Sprint(rnd.Int64N(1<<62) >> rnd.IntN(62))
+	case 7:
+		return fmt.Sprintf("%de%d", rnd.IntN(1000)-500, rnd.IntN(60)-30)
+	case 8:
+		return fmt.Sprintf("%x.%xp%d", rnd.IntN(256), rnd.IntN(256), rnd.IntN(40)-20)[rnd.IntN(2):]
+	case 9:
+		return fmt.Sprintf("0x%x.%xp%d", rnd.IntN(256), rnd.Uint64(), rnd.IntN(140)-70)
+	case 10:
+		return fmt.Sprintf("%d.%d%d%d", rnd.IntN(10), rnd.Uint64(), rnd.Uint64(), rnd.Uint64())
+	}
+	odd := []string{"", "+1", "-.5", "5.", ".", "-", "1e", "1e+", "inf", "-infinity", "nan", "0x", "0x.p1", " 1", "1 ", "1_0", "0b1", "1e4932",
+		"-1.2e4932", "1e4933", "3.6e-4951", "1e-4951", "1e-99999999999", "0e99999", "-0", "1e400", "0x1p16383", "0x1p16384", "-0x1p-16446", "1e1000"}
+	return odd[rnd.IntN(len(odd))]
+}

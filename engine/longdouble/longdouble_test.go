@@ -1,4 +1,4 @@
-package strings
+package longdouble
 
 import (
 	"math/big"
@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidemark/engine/command/commandtest"
 )
 
-func (x *longDouble) big() *big.Float {
+func (x *Number) big() *big.Float {
 	f := new(big.Float).SetPrec(ldPrecision).SetUint64(x.man)
 	f.SetMantExp(f, x.exp)
 	if x.neg {
@@ -30,20 +32,20 @@ func bigText(f *big.Float) string {
 func TestLongDoubleAgainstBigFloat(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	rnd := rand.New(rand.NewPCG(seed, 3))
-	random := func() longDouble {
-		return longDouble{man: rnd.Uint64()>>(rnd.IntN(2)*rnd.IntN(60)) | 1, exp: -rnd.IntN(140) + 5, neg: rnd.IntN(2) == 0}
+	random := func() Number {
+		return Number{man: rnd.Uint64()>>(rnd.IntN(2)*rnd.IntN(60)) | 1, exp: -rnd.IntN(140) + 5, neg: rnd.IntN(2) == 0}
 	}
 	for range 100000 {
-		text := number(rnd)
-		var x longDouble
-		if x.parse([]byte(text)) && !x.inf && strings.Trim(text, "0123456789.-+e") == "" {
+		text := commandtest.Number(rnd)
+		var x Number
+		if x.Parse([]byte(text)) && !x.inf && strings.Trim(text, "0123456789.-+e") == "" {
 			want, _, err := big.ParseFloat(strings.TrimPrefix(text, "+"), 10, ldPrecision, big.ToNearestEven)
 			if err != nil || x.big().Cmp(want) != 0 {
 				t.Fatalf("seed %d: %q is %v, want %v (%v)", seed, text, x.big(), want, err)
 			}
 		}
 		a, b := random(), random()
-		// Normalised, as parse leaves them.
+		// Normalised, as Parse leaves them.
 		a.set(a.man, 0, a.exp-64)
 		b.set(b.man, 0, b.exp-64)
 		if rnd.IntN(4) == 0 {
@@ -51,13 +53,13 @@ func TestLongDoubleAgainstBigFloat(t *testing.T) {
 		}
 		want := new(big.Float).SetPrec(ldPrecision).Add(a.big(), b.big())
 		sum := a
-		if !sum.add(&b) {
+		if !sum.Add(&b) {
 			t.Fatalf("seed %d: %v + %v is not finite", seed, a, b)
 		}
 		if sum.big().Cmp(want) != 0 {
 			t.Fatalf("seed %d: %v + %v is %v, want %v", seed, a.big(), b.big(), sum.big(), want)
 		}
-		if got, want := string(sum.appendTo(nil)), bigText(want); got != want {
+		if got, want := string(sum.AppendTo(nil)), bigText(want); got != want {
 			t.Fatalf("seed %d: %v is printed %s, want %s", seed, sum, got, want)
 		}
 	}

@@ -1,4 +1,6 @@
-package strings
+// Package longdouble is the arithmetic of INCRBYFLOAT and HINCRBYFLOAT: the sum of two texts, as the machine that Redis usually runs on
+// computes and prints it.
+package longdouble
 
 import (
 	"math/big"
@@ -6,14 +8,14 @@ import (
 	"strconv"
 )
 
-// longDouble is a number in the 80-bit extended format of x87, in which Redis on x86-64 adds up INCRBYFLOAT: 64 bits of
+// Number is a number in the 80-bit extended format of x87, in which Redis on x86-64 adds up INCRBYFLOAT: 64 bits of
 // mantissa and exponents from -16445 to 16384, rounded to nearest, ties to even. Its value is man * 2^exp; the top bit of man is set
 // unless the number is zero.
 //
 // Integer arithmetic on 128 bits does what nearly all numbers need. big.Float, given the same precision, reads the others and prints
 // those of 2^64 and above. Subnormal numbers keep more bits here than there; after 17 decimals no
 // difference is left.
-type longDouble struct {
+type Number struct {
 	man uint64
 	exp int
 	neg bool
@@ -28,10 +30,10 @@ const (
 	ldClampedExp = 99999
 )
 
-// parse reads what C's strtold accepts in full, with no space around it. NaN, numbers out of range
+// Parse reads what C's strtold accepts in full, with no space around it. NaN, numbers out of range
 // and numbers that would become zero are refused; infinities are not.
-func (x *longDouble) parse(b []byte) bool {
-	*x = longDouble{}
+func (x *Number) Parse(b []byte) bool {
+	*x = Number{}
 	if len(b) == 0 || len(b) >= ldMaxText {
 		return false
 	}
@@ -70,9 +72,12 @@ func (x *longDouble) parse(b []byte) bool {
 	return e >= ldMinExp
 }
 
+// IsInf reports whether the number is an infinity.
+func (x *Number) IsInf() bool { return x.inf }
+
 // parseShort reads unsigned decimals of up to 38 digits whose power of ten is within 10^±19: digits and power are exact in
 // 128 and 64 bits, so that their product or quotient is rounded once, as it must be.
-func (x *longDouble) parseShort(b []byte) bool {
+func (x *Number) parseShort(b []byte) bool {
 	var head, tail uint64 // 19 digits each
 	digits, scale, point, i := 0, 0, false, 0
 	for ; i < len(b); i++ {
@@ -163,7 +168,7 @@ var pow10 = func() (p [20]uint64) {
 }()
 
 // quotient sets the number to hi:lo / d, rounded; neither is zero.
-func (x *longDouble) quotient(hi, lo, d uint64) {
+func (x *Number) quotient(hi, lo, d uint64) {
 	exp := 0
 	if hi == 0 {
 		hi, lo, exp = lo, 0, -64
@@ -193,7 +198,7 @@ func (x *longDouble) quotient(hi, lo, d uint64) {
 
 // set takes the 128-bit number hi:lo * 2^exp, which is not zero, rounded to its 64 top bits. The last bit of lo may stand for
 // anything below it.
-func (x *longDouble) set(hi, lo uint64, exp int) {
+func (x *Number) set(hi, lo uint64, exp int) {
 	if hi == 0 {
 		hi, lo = lo, 0
 		exp -= 64
@@ -211,8 +216,8 @@ func (x *longDouble) set(hi, lo uint64, exp int) {
 	x.man, x.exp = hi, exp+64
 }
 
-// add puts the sum into x; false when it is not finite.
-func (x *longDouble) add(y *longDouble) bool {
+// Add puts the sum into x; false when it is not finite.
+func (x *Number) Add(y *Number) bool {
 	if x.inf || y.inf {
 		return false
 	}
@@ -256,7 +261,7 @@ func (x *longDouble) add(y *longDouble) bool {
 		lo, borrow := bits.Sub64(0, bl, 0)
 		hi, _ := bits.Sub64(a.man, bh, borrow)
 		if hi|lo == 0 {
-			*x = longDouble{}
+			*x = Number{}
 			return true
 		}
 		x.set(hi, lo, a.exp-64)
@@ -264,8 +269,8 @@ func (x *longDouble) add(y *longDouble) bool {
 	return x.exp+64 <= ldMaxExp
 }
 
-// appendTo prints the number with up to 17 decimals, without an exponent, trailing zeros or a negative zero.
-func (x *longDouble) appendTo(b []byte) []byte {
+// AppendTo prints the number with up to 17 decimals, without an exponent, trailing zeros or a negative zero.
+func (x *Number) AppendTo(b []byte) []byte {
 	const decimals = 17
 	var whole, part uint64 // part in units of 10^-17
 	switch s := -x.exp; {

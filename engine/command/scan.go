@@ -1,0 +1,108 @@
+package command
+
+import (
+	"math/bits"
+	"strconv"
+)
+
+// What SCAN, HSCAN, SSCAN and ZSCAN have in common: their arguments, and a reply whose number of elements is known last.
+
+// Cursor parses argument i as a cursor, any unsigned 64-bit number in decimal; when it is none the error is replied and ok is false.
+func (c *Ctx) Cursor(i int) (n uint64, ok bool) {
+	b := c.Args[i]
+	ok = len(b) > 0
+	for _, ch := range b {
+		d := uint64(ch - '0')
+		hi, lo := bits.Mul64(n, 10)
+		if d > 9 || hi != 0 || lo+d < lo {
+			ok = false
+			break
+		}
+		n = lo + d
+	}
+	if !ok {
+		c.W.Error("ERR invalid cursor")
+	}
+	return n, ok
+}
+
+// ScanWord is the option that only one command of the SCAN family takes.
+type ScanWord uint8
+
+// The options that ScanOptions reads beside MATCH and COUNT.
+const (
+	ScanPlain    ScanWord = iota // no other: SSCAN, ZSCAN
+	ScanType                     // TYPE: SCAN
+	ScanNoValues                 // NOVALUES: HSCAN
+)
+
+// ScanOptions are the options of a command of the SCAN family.
+type ScanOptions struct {
+	Count    int64  // at least 1
+	Pattern  []byte // borrowed from the request
+	Any      bool   // there is no pattern, or one that everything matches
+	Type     []byte // nil: there is none
+	NoValues bool
+}
+
+// ScanOptions parses the arguments from i on; when they are wrong the error is replied and ok is false.
+func (c *Ctx) ScanOptions(i int, word ScanWord) (o ScanOptions, ok bool) {
+	o.Count, o.Any = 10, true
+	for ; i < len(c.Args); i++ {
+		more := i+1 < len(c.Args)
+		switch a := c.Args[i]; {
+		case more && Is(a, "count"):
+			i++
+			if o.Count, ok = c.Int(i); !ok {
+				return o, false
+			}
+			if o.Count < 1 {
+				c.W.Error(ErrSyntax)
+				return o, false
+			}
+		case more && Is(a, "match"):
+			i++
+			o.Pattern = c.Args[i]
+			o.Any = len(o.Pattern) == 1 && o.Pattern[0] == '*'
+		case more && word == ScanType && Is(a, "type"):
+			i++
+			o.Type = c.Args[i]
+		case Is(a, "novalues"):
+			if word != ScanNoValues {
+				c.W.Error("ERR NOVALUES option can only be used in HSCAN")
+				return o, false
+			}
+			o.NoValues = true
+		default:
+			c.W.Error(ErrSyntax)
+			return o, false
+		}
+	}
+	return o, true
+}
+
+// ScanReply completes the reply of a SCAN: next is the cursor, and the n elements were written from at on.
+func (c *Ctx) ScanReply(at int, next uint64, n int64) {
+	var a, b [64]byte
+	num := strconv.AppendUint(b[:0], next, 10)
+	h := append(a[:0], "*2\r\n$"...)
+	h = strconv.AppendInt(h, int64(len(num)), 10)
+	h = append(append(append(h, '\r', '\n'), num...), "\r\n*"...)
+	h = append(strconv.AppendInt(h, n, 10), '\r', '\n')
+	c.prepend(at, h)
+}
+
+// PrependArray puts the header of an array of n elements before the elements, which were written from at on before their
+// number was known.
+func (c *Ctx) PrependArray(at int, n int64) {
+	var a [24]byte
+	c.prepend(at, append(strconv.AppendInt(append(a[:0], '*'), n, 10), '\r', '\n'))
+}
+
+func (c *Ctx) prepend(at int, h []byte) {
+	w := c.W
+	end := len(w.B)
+	w.B = append(w.B, h...)
+	copy(w.B[at+len(h):], w.B[at:end])
+	copy(w.B[at:], h)
+}
