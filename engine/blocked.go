@@ -23,6 +23,13 @@ type Poller interface {
 	Ready(ss *Session) bool
 }
 
+// Claimer is a Waiter that another loop may be about to end. Before its wait ends for another reason than EndReady and EndGone, Claim is
+// asked; when it says false, the wait goes on until that other loop has done what it does.
+type Claimer interface {
+	Waiter
+	Claim(how End, refusal string) bool
+}
+
 // End is how a wait ended.
 type End uint8
 
@@ -80,15 +87,30 @@ func (ss *Session) Unblock() {
 
 // refuseWait ends the wait with an error.
 func (ss *Session) refuseWait(msg string) {
+	if c, ok := ss.blocking.waiter.(Claimer); ok && !c.Claim(EndRefused, msg) {
+		return
+	}
+	ss.replyRefusal(msg)
+	ss.finishWait(EndRefused)
+}
+
+func (ss *Session) replyRefusal(msg string) {
 	pos := len(ss.conn.W.B)
 	ss.conn.W.Error(msg)
 	ss.srv.stats.errors.count(msg)
 	ss.dropLateReply(pos)
-	ss.endWait(EndRefused)
 }
 
-// endWait ends the wait and, unless the connection has closed, lets the client go on.
+// endWait ends the wait, unless another loop is about to.
 func (ss *Session) endWait(how End) {
+	if c, ok := ss.blocking.waiter.(Claimer); ok && how == EndTimeout && !c.Claim(how, "") {
+		return
+	}
+	ss.finishWait(how)
+}
+
+// finishWait ends the wait and, unless the connection has closed, lets the client go on.
+func (ss *Session) finishWait(how End) {
 	ls, b := ss.loop, ss.blocking
 	if b.timer != nil {
 		b.timer.Stop()

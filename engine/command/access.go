@@ -92,8 +92,12 @@ func (c *Ctx) Changed(k *Key) {
 	c.changes++
 	si := k.Shard.Index()
 	c.changed = append(c.changed, change{si, k.Hash})
-	if w := c.Store.rules[si].watched; len(w) > 0 {
-		c.Store.rules[si].touch(c.DB, k.Name, false)
+	r := &c.Store.rules[si]
+	if len(r.watched) > 0 {
+		r.touch(c.DB, k.Name, false)
+	}
+	if r.waiting != nil {
+		c.noteReady(r, k.Name)
 	}
 }
 
@@ -155,8 +159,12 @@ func (c *Ctx) expire(k *Key, r keyspace.Ref) {
 	if c.log != nil {
 		c.changed = append(c.changed, change{si, k.Hash})
 	}
-	if w := c.Store.rules[si].watched; len(w) > 0 {
-		c.Store.rules[si].touch(c.DB, k.Name, true)
+	rules := &c.Store.rules[si]
+	if len(rules.watched) > 0 {
+		rules.touch(c.DB, k.Name, true)
+	}
+	if rules.waiting != nil {
+		c.noteReady(rules, k.Name)
 	}
 }
 
@@ -237,6 +245,12 @@ func (c *Ctx) Expired(s *keyspace.Shard, r keyspace.Ref) bool {
 // ExpireDue removes up to limit keys of shard i whose time has come, and logs that; it reports how many.
 // stuck: there may be more, but the log takes nothing now (logStuck). It is the step of active expiry, for a Ctx of the server's own.
 func (c *Ctx) ExpireDue(i, limit int) (n int, stuck bool) {
+	n, stuck = c.expireDue(i, limit)
+	c.serveLater()
+	return n, stuck
+}
+
+func (c *Ctx) expireDue(i, limit int) (n int, stuck bool) {
 	c.begin()
 	s := c.Store.KS.Shard(i)
 	s.Lock()

@@ -60,6 +60,13 @@ type Ctx struct {
 	keyBuf    []byte
 	scratch   []byte
 
+	// Of blocking commands: see block.go.
+	ready  []*keyQueue // of keys that have changed
+	served []tried
+	trying *KeyWaiter // whose command is being executed
+	again  bool       // it found nothing
+	more   [maxShards / 64]uint64
+
 	counts counters
 }
 
@@ -101,23 +108,41 @@ func (c *Ctx) Run() bool {
 		s := c.Store.KS.Shard(si)
 		c.Keys = append(c.Keys[:0], Key{name, h, s, i})
 		s.Lock()
-		c.home = si
-		ok := c.enter()
-		if ok {
-			c.call()
-			c.finish()
+		if c.Store.rules[si].waiting == nil || d.Flags&Write == 0 {
+			c.home = si
+			ok := c.enter()
+			if ok {
+				c.call()
+				c.finish()
+			}
+			s.Unlock()
+			if len(c.ready) > 0 {
+				c.serveLater()
+			}
+			return ok
 		}
-		s.Unlock()
-		return ok
+		s.Unlock() // whoever waits there may need more shards
 	}
 	c.findKeys()
 	c.lockKeys(d)
+	writes := d.Flags&Write != 0
+	if writes {
+		for c.cover() {
+		}
+	}
 	ok := c.enter()
 	if ok {
 		c.call()
+		if writes {
+			c.serveReady()
+		}
 		c.finish()
 	}
 	c.unlock()
+	c.deliver()
+	if len(c.ready) > 0 {
+		c.serveLater()
+	}
 	return ok
 }
 
@@ -189,15 +214,25 @@ func (c *Ctx) Exclusively(run func()) {
 func (c *Ctx) Follow(run func() (end int64)) {
 	c.begin()
 	c.lockAll()
+	end := c.follow(run)
+	gate, wrote := c.Gate, c.Wrote
+	c.Gate, c.Wrote = end, 0
+	c.deliver()
+	c.Gate, c.Wrote = gate, wrote
+}
+
+func (c *Ctx) follow(run func() (end int64)) (end int64) {
 	defer c.unlock()
 	c.block = true
-	end := run()
+	end = run()
+	c.serveReady()
 	c.block = false
 	c.counts.dirty += c.total
 	c.stamp(end)
 	if cap(c.changed) > maxChanged {
 		c.changed = nil
 	}
+	return end
 }
 
 // maxChanged bounds the memory for changed keys that a Ctx keeps between commands.
@@ -214,6 +249,20 @@ func (c *Ctx) lockedBlock(all, writes bool, before func() bool, run func()) bool
 	} else {
 		c.lockMarked()
 	}
+	if writes {
+		for c.cover() {
+		}
+	}
+	ok := c.runBlock(writes, writes || all, before, run)
+	c.deliver()
+	if len(c.ready) > 0 {
+		c.serveLater()
+	}
+	return ok
+}
+
+// runBlock is lockedBlock under the locks, which it lets go. With serve they reach as far as waiters' commands do.
+func (c *Ctx) runBlock(writes, serve bool, before func() bool, run func()) bool {
 	defer c.unlock()
 	c.snapshotLog()
 	if writes && c.log != nil && !c.log.Room(c.home) {
@@ -224,6 +273,9 @@ func (c *Ctx) lockedBlock(all, writes bool, before func() bool, run func()) bool
 	}
 	c.block = true
 	run()
+	if serve {
+		c.serveReady()
+	}
 	c.block = false
 	c.finish()
 	return true
@@ -323,9 +375,13 @@ func (c *Ctx) enter() bool {
 // call runs the handler and settles how its changes stand in the log.
 func (c *Ctx) call() {
 	c.changes, c.cmdEffect, c.logAnyway = 0, false, false
-	t := c.counts.start(c.Cmd)
-	c.Cmd.Handler(c)
-	c.counts.stop(c.Cmd, t)
+	if c.trying != nil { // counted when it came
+		c.Cmd.Handler(c)
+	} else {
+		t := c.counts.start(c.Cmd)
+		c.Cmd.Handler(c)
+		c.counts.stop(c.Cmd, t)
+	}
 	c.total += c.changes
 	if c.changes == 0 && !c.logAnyway || c.log == nil || c.cmdEffect || c.Cmd.Log != LogRequest {
 		return

@@ -15,6 +15,12 @@ const (
 // it. It locks the key's shard itself: no command may be running on this Ctx. still is asked under the lock whether
 // the entry is to go. freed is about how many bytes the entry accounted for.
 func (c *Ctx) Evict(db int, name []byte, lazy bool, still func(*keyspace.Shard, keyspace.Ref) bool) (freed int64, done Eviction) {
+	freed, done = c.evict(db, name, lazy, still)
+	c.serveLater()
+	return freed, done
+}
+
+func (c *Ctx) evict(db int, name []byte, lazy bool, still func(*keyspace.Shard, keyspace.Ref) bool) (freed int64, done Eviction) {
 	c.begin()
 	k := c.Store.MakeKey(name)
 	k.Shard.Lock()

@@ -49,6 +49,8 @@ type Store struct {
 	// NextExpiry is no later than the earliest expiry of all keys (Unix ms): commands lower it, active expiry raises it.
 	NextExpiry atomic.Int64
 
+	waiters atomic.Int64 // places in queues of keys that are waited for
+
 	log    atomic.Pointer[aof.Log]
 	gating atomic.Bool // replies wait for Synced rather than Appended
 	rules  []shardRules
@@ -81,6 +83,7 @@ type shardRules struct {
 	all     int64              // the same for writes to every key at once (FLUSHALL, SWAPDB)
 	last    int64              // the same for any key
 	watched map[watchKey][]*watch
+	waiting *waitQueues // see block.go
 }
 
 type watchKey struct {

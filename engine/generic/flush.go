@@ -29,6 +29,8 @@ var swapDB = &command.Descriptor{
 			c.Store.TouchDB(int(a), int(b), c.Now)
 			c.Store.TouchDB(int(b), int(a), c.Now)
 			c.Store.KS.SwapDB(int(a), int(b))
+			c.ReadyDB(int(a))
+			c.ReadyDB(int(b))
 		}
 		c.ChangedAll(1)
 		c.W.OK()
@@ -95,6 +97,7 @@ func flush(c *command.Ctx, from, to int) bool {
 		for i := range c.Store.KS.NumShards() {
 			c.Shard(i).Flush(db, false)
 		}
+		c.ReadyDB(db)
 	}
 	if async {
 		c.Store.Stats.LazyFreed.Add(n)

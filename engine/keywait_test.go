@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"tidemark/engine/command"
+	"tidemark/engine/keyspace"
+	"tidemark/netio/resp"
+)
+
+// takers is an extension with one blocking command: TAKE key timeout-ms takes a string away, or waits for one.
+type takers struct{ noExtension }
+
+func (*takers) Commands() []*command.Descriptor {
+	return []*command.Descriptor{{Name: "take", Arity: 3, Flags: command.Write | command.Blocking, Keys: command.One(0), Log: command.LogEffect,
+		Handler: func(c *command.Ctx) {
+			ms, ok := c.Timeout(2)
+			if !ok {
+				return
+			}
+			k := &c.Keys[0]
+			r, v, ok := c.FindStringForWrite(k)
+			switch {
+			case !ok:
+			case r == 0:
+				c.BlockOn(command.Waiting{Type: keyspace.String, TimeoutMs: ms, None: func(w *resp.Writer) { w.Null() }})
+			default:
+				c.W.Bulk(v)
+				k.Shard.Delete(c.DB, k.Hash, r)
+				c.Effect([]byte("DEL"), k.Name)
+				c.Changed(k)
+			}
+		}}}
+}
+
+// TestBlockedOnKeys: clients on several loops wait for keys, and are served, give up, are told to, and leave.
+func TestBlockedOnKeys(t *testing.T) {
+	for _, options := range [][]string{{"--appendonly", "no"}, {"--appendfsync", "always"}, {"--appendfsync", "everysec"}} {
+		t.Run(strings.Join(options, " "), func(t *testing.T) {
+			dir := t.TempDir()
+			s := testServerWith(t, &takers{}, dir, append(options, "--io-threads", "3")...)
+			admin := dial(t, s)
+			blocked := func(n int) {
+				t.Helper()
+				eventually(t, fmt.Sprint(n, " clients wait"), func() bool {
+					return strings.Contains(admin.do("INFO clients"), fmt.Sprintf("\r\nblocked_clients:%d\r\n", n))
+				})
+			}
+			var all []*client
+			for i := range 12 {
+				c := dial(t, s)
+				c.send("TAKE k 0")
+				blocked(i + 1)
+				all = append(all, c)
+			}
+			for i, c := range all {
+				admin.want(fmt.Sprint("SET k ", i), "OK", "EXISTS k", "0")
+				if got := c.reply(); got != fmt.Sprint(i) {
+					t.Fatalf("client %d got %q", i, got)
+				}
+				c.want("PING", "PONG")
+			}
+			blocked(0)
+			// Two wait and an EXEC serves one, with what it left behind.
+			all[0].send("TAKE k 0")
+			blocked(1)
+			all[1].send("TAKE k 0")
+			blocked(2)
+			admin.want("MULTI", "OK", "SET k one", "QUEUED", "DEL k", "QUEUED", "SET k two", "QUEUED", "TAKE other 0", "QUEUED")
+			admin.want("EXEC", "[OK 1 OK nil]")
+			if got := all[0].reply(); got != "two" {
+				t.Errorf("%q", got)
+			}
+			blocked(1)
+			id := all[2].do("CLIENT ID")
+			all[2].send("TAKE k 0")
+			blocked(2)
+			admin.want("CLIENT UNBLOCK "+id+" ERROR", "1")
+			if got := all[2].reply(); got != "-UNBLOCKED client unblocked via CLIENT UNBLOCK" {
+				t.Error(got)
+			}
+			all[3].want("TAKE k 30", "nil")
+			all[4].send("TAKE k 0")
+			blocked(2)
+			all[4].c.Close()
+			blocked(1)
+			admin.want("SET k three", "OK")
+			if got := all[1].reply(); got != "three" {
+				t.Error(got)
+			}
+			// Nobody waits: it stays. A rename and another database serve, too.
+			admin.want("SET k four", "OK", "EXISTS k", "1")
+			all[1].send("TAKE k2 0")
+			blocked(1)
+			admin.want("RENAME k k2", "OK")
+			if got := all[1].reply(); got != "four" {
+				t.Error(got)
+			}
+			all[1].send("TAKE k3 0")
+			blocked(1)
+			admin.want("SELECT 1", "OK", "SET k3 five", "OK", "SWAPDB 0 1", "OK")
+			if got := all[1].reply(); got != "five" {
+				t.Error(got)
+			}
+			admin.want("DBSIZE", "0", "SELECT 0", "OK", "DBSIZE", "0")
+		})
+	}
+}
