@@ -429,9 +429,13 @@ func (l *Log) recycleHistory() error {
 	waiting := len(l.full)
 	l.segMu.Unlock()
 	l.metaMu.Lock()
+	err := l.settleLocked()
 	hist := l.meta.hist
 	spares := len(l.meta.spares)
 	l.metaMu.Unlock()
+	if err != nil {
+		return err
+	}
 	if len(hist) == 0 || waiting > 0 {
 		return nil
 	}

@@ -78,6 +78,12 @@ type meta struct {
 	// and no rewrite has committed yet.
 	detached bool
 	old      []*fileEntry
+	// doubtful are segments that could not be registered, and bases that could not take their place, but may have all the same: the manifest
+	// on the disk may name them, so the sidecar must. The next manifest that is surely on the disk makes history of them.
+	doubtful []*fileEntry
+	// attach is, while detached, a base that the manifest on the disk may name: the first one, whose manifest failed to be written. The next
+	// manifest names it, too: as the one on the disk may be either, there is no way back that would be sure.
+	attach *fileEntry
 	// orphans are known to the sidecar, and not or no longer to the manifest: the start removes them.
 	orphans []*fileEntry
 }
@@ -101,6 +107,9 @@ func (m *meta) manifest() []byte {
 		line(m.base, typeBase)
 	}
 	for _, e := range m.hist {
+		line(e, typeHistory)
+	}
+	for _, e := range m.doubtful {
 		line(e, typeHistory)
 	}
 	for _, e := range m.kept {
@@ -291,10 +300,26 @@ func splitWords(s string) (words []string, ok bool) {
 // saveManifestLocked comes after the sidecar when files were added, and before it when some are removed: the sidecar may know more files
 // than the manifest, never fewer. metaMu must be held.
 func (l *Log) saveManifestLocked() error {
-	if l.meta.detached {
-		return nil
+	m := &l.meta
+	if m.detached {
+		if m.attach == nil {
+			return nil
+		}
+		return l.installLocked(m.attach, func() (bool, error) { return true, nil })
 	}
-	return l.replaceFile(manifestName(l.o.Name), l.meta.manifest())
+	if err := l.replaceFile(manifestName(l.o.Name), m.manifest()); err != nil {
+		return err
+	}
+	if len(m.doubtful) > 0 {
+		l.segMu.Lock()
+		for _, e := range m.doubtful {
+			e.typ = typeHistory
+		}
+		l.segMu.Unlock()
+		m.hist = append(m.hist[:len(m.hist):len(m.hist)], m.doubtful...)
+		m.doubtful = nil
+	}
+	return nil
 }
 
 func (l *Log) saveSidecarLocked() error {

@@ -44,6 +44,9 @@ func (l *Log) moveLocked() error {
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
 	m := &l.meta
+	if err := l.settleLocked(); err != nil {
+		return err
+	}
 	// Always into a file that was made just now: a prepared one lies on the same blocks that may have failed before.
 	s, err := l.growingSegmentLocked()
 	if err != nil {

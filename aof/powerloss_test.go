@@ -520,7 +520,7 @@ func simulate(t *testing.T, seed uint64, faults bool) (lost int) {
 
 // faultScript makes some operations of a life fail, once it has opened.
 func (s *sim) faultScript() func(op, name string) error {
-	kind := s.rng.IntN(3)
+	kind := s.rng.IntN(4)
 	from := 20 + s.rng.IntN(100)
 	to := from + 1 + s.rng.IntN(30)
 	n := 0
@@ -538,6 +538,8 @@ func (s *sim) faultScript() func(op, name string) error {
 		case kind == 1 && (op == "write" || op == "create" || op == "allocate"):
 			return &os.PathError{Op: op, Path: name, Err: syscall.ENOSPC}
 		case kind == 2 && (op == "write" || op == "sync"):
+			return &os.PathError{Op: op, Path: name, Err: syscall.EIO}
+		case kind == 3 && (op == "syncdir" || op == "rename" || op == "remove" || op == "truncate") && s.rng.IntN(3) == 0:
 			return &os.PathError{Op: op, Path: name, Err: syscall.EIO}
 		}
 		return nil

@@ -631,8 +631,12 @@ func (ld *loader) sweep() error {
 			reusable[e.name] = e.state == stateActive
 		}
 	}
-	// Anything a crash may have left unlisted keeps its number.
-	for _, name := range names {
+	// Anything a crash may have left unlisted keeps its number, and so does what is listed but gone.
+	listed := slices.Clone(names)
+	for _, e := range slices.Concat(m.orphans, m.old) {
+		listed = append(listed, e.name)
+	}
+	for _, name := range listed {
 		if n, ok := numbered(name, ld.name+".", ".incr.aof"); ok {
 			m.maxIncr = max(m.maxIncr, n)
 		}

@@ -172,12 +172,28 @@ func (r *Rewrite) switchTo() error {
 	if failed {
 		return errors.New("aof: the log could not be divided at the rewrite's offset: there was a write error")
 	}
-	m := &l.meta
-	base := &fileEntry{name: fmt.Sprintf("%s.%d.base.rdb", l.o.Name, m.maxBase+1), seq: m.maxBase + 1, typ: typeBase, start: r.x,
+	base := &fileEntry{name: fmt.Sprintf("%s.%d.base.rdb", l.o.Name, l.meta.maxBase+1), seq: l.meta.maxBase + 1, typ: typeBase, start: r.x,
 		length: r.size}
+	return l.installLocked(base, func() (inPlace bool, err error) {
+		if err := l.o.FS.Rename(l.path(r.name), l.path(base.name)); err != nil {
+			return false, err
+		}
+		return true, l.o.FS.SyncDir(l.o.Dir)
+	})
+}
+
+// installLocked makes a base the log's: the manifest names it, with the segments that continue it. place brings its file into the directory, once the sidecar
+// knows it. With an error everything is as before, as far as anybody can tell: where the manifest on the disk may be the new one all the
+// same, the next one that is written settles it. metaMu must be held.
+func (l *Log) installLocked(base *fileEntry, place func() (inPlace bool, err error)) error {
+	m := &l.meta
 	was := *m
-	m.maxBase++
+	m.maxBase = max(m.maxBase, base.seq)
 	m.base = base
+	if m.attach != nil && m.attach != base {
+		m.doubtful = append(m.doubtful[:len(m.doubtful):len(m.doubtful)], m.attach)
+	}
+	m.attach = nil
 	// Segments that begin before x hold nothing that the base does not.
 	m.incr = nil
 	hist := append([]*fileEntry(nil), was.hist...)
@@ -188,7 +204,7 @@ func (r *Rewrite) switchTo() error {
 	m.kept = was.kept[:len(was.kept):len(was.kept)]
 	l.segMu.Lock() // for start
 	for _, e := range was.incr {
-		if e.start != unknownOffset && e.start < r.x {
+		if e.start != unknownOffset && e.start < base.start {
 			m.kept = append(m.kept, e)
 			continue
 		}
@@ -199,24 +215,26 @@ func (r *Rewrite) switchTo() error {
 	// The sidecar keeps what it says about the replaced files until the manifest has let go of them, and that the log is
 	// detached until the manifest says that it is not.
 	err := l.saveSidecarLocked()
+	inPlace := false
 	if err == nil {
-		err = l.o.FS.Rename(l.path(r.name), l.path(base.name))
-	}
-	if err == nil {
-		err = l.o.FS.SyncDir(l.o.Dir)
+		inPlace, err = place()
 	}
 	m.detached = false
 	if err == nil {
 		err = l.saveManifestLocked()
 	}
 	if err != nil {
-		maxBase := m.maxBase
+		maxBase, doubtful := m.maxBase, m.doubtful
 		*m = was
 		m.maxBase = maxBase // the number is spent
-		// The manifest on the disk may be the new one all the same: the base goes only when the old one is surely back.
-		if !was.detached && l.saveManifestLocked() == nil {
-			_ = l.o.FS.Remove(l.path(base.name))
+		switch {
+		case !inPlace:
+		case was.detached:
+			m.attach, m.doubtful = base, doubtful
+		default:
+			m.doubtful = append(doubtful[:len(doubtful):len(doubtful)], base)
 		}
+		l.wakeKeeper()
 		return err
 	}
 	m.oldID, m.oldAncestors = "", nil
@@ -235,6 +253,15 @@ func (r *Rewrite) switchTo() error {
 	l.segMu.Unlock()
 	l.trimHistoryLocked()
 	return nil
+}
+
+// settleLocked writes the manifest anew where it is not known which one is on the disk. Before it returned without an error no file may be removed
+// that any of them could name. metaMu must be held.
+func (l *Log) settleLocked() error {
+	if len(l.meta.doubtful) == 0 && l.meta.attach == nil {
+		return nil
+	}
+	return l.saveManifestLocked()
 }
 
 // Abort drops the file; the old base and all segments stay.

@@ -211,6 +211,9 @@ func (l *Log) registerAs(s *segment, epoch uint32) error {
 	}
 	if err != nil {
 		m.incr = m.incr[:len(m.incr)-1]
+		if s.entry == e {
+			m.doubtful = append(m.doubtful, e)
+		}
 	}
 	return err
 }

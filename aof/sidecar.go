@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,7 +54,7 @@ func (m *meta) sidecar() []byte {
 				break
 			}
 			of := id
-			if e == m.base {
+			if e == m.base || e == m.attach || slices.Contains(m.doubtful, e) {
 				of = m.id
 			}
 			fmt.Fprintf(&b, "base %s offset %d id %s", name, e.start, of)
@@ -86,6 +87,12 @@ func (m *meta) sidecar() []byte {
 	}
 	if m.base != nil {
 		line(m.base, "")
+	}
+	for _, e := range m.doubtful {
+		line(e, "")
+	}
+	if m.attach != nil {
+		line(m.attach, "")
 	}
 	for _, e := range m.kept {
 		line(e, m.id)
