@@ -26,6 +26,7 @@ import (
 	"tidemark/engine/evict"
 	"tidemark/engine/generic"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/list"
 	"tidemark/engine/serverlog"
 	"tidemark/engine/strings"
 	"tidemark/netio"
@@ -98,7 +99,7 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	ks := keyspace.New(keyspace.Options{Shards: shardCount(v), Databases: int(v.Databases)})
 	s.store = command.NewStore(ks)
 	ext.Attach(s)
-	s.table = command.NewTable(s.tableFamilies(strings.Commands(), bitmap.Commands(), generic.Commands(),
+	s.table = command.NewTable(s.tableFamilies(strings.Commands(), list.Commands(), bitmap.Commands(), generic.Commands(),
 		transactionCommands(), s.connectionCommands(), s.clientCommands(), s.serverCommands(),
 		s.commandCommands(), s.debugCommands())...)
 	for _, r := range v.RenameCommands {

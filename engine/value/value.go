@@ -63,6 +63,16 @@ func (l *Limits) SmallList(elements, bytes int) bool {
 	}
 }
 
+// ShrunkList reports whether a large list that has come down to so many elements, in one packed list of so many bytes, becomes small again. That
+// takes half of what SmallList allows, so that a list at the limit does not go back and forth.
+func (l *Limits) ShrunkList(elements, bytes int) bool {
+	if n := l.Fill(); n < 0 {
+		return bytes <= 2048<<(-n-1)
+	} else {
+		return elements <= n/2 && bytes <= 8192
+	}
+}
+
 // Len counts the elements of a collection: fields of a hash, members, or elements of a list.
 func Len(s *keyspace.Shard, r keyspace.Ref) int {
 	switch s.Encoding(r) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,11 +33,16 @@ type Runner struct {
 }
 
 // New returns a Runner; the keyspace goes with the test. A few commands that scripts look around with come
-// along: DEL, EXISTS, PTTL, TTL, TYPE, PEXPIREAT, PERSIST, OBJECT ENCODING, FLUSHALL, CONFIG SET proto-max-bulk-len, and LPUSH, which makes what is no string.
+// along: DEL, EXISTS, PTTL, TTL, TYPE, PEXPIREAT, PERSIST, OBJECT ENCODING, FLUSHALL, CONFIG SET proto-max-bulk-len, and LPUSH, which makes what is no string. Where a
+// family has a command of the same name, that is the one.
 func New(tb testing.TB, families ...[]*command.Descriptor) *Runner {
 	ks := keyspace.New(keyspace.Options{Shards: 16, Databases: 2})
 	tb.Cleanup(ks.Close)
-	table := command.NewTable(append(families, helpers())...)
+	table := command.NewTable(append(families, slices.DeleteFunc(helpers(), func(h *command.Descriptor) bool {
+		return slices.ContainsFunc(families, func(f []*command.Descriptor) bool {
+			return slices.ContainsFunc(f, func(d *command.Descriptor) bool { return d.Name == h.Name })
+		})
+	}))...)
 	r := &Runner{C: command.NewCtx(command.NewStore(ks), table), Table: table, tb: tb}
 	r.C.Now = time.Now().UnixMilli()
 	return r

@@ -142,6 +142,14 @@ func (l List) seal(r Ref) Item {
 // Len counts the elements.
 func (l List) Len() uint64 { return l.Root.N }
 
+// Sole returns the packed list that all elements are in, nil when they are in several. A view. The List is not empty.
+func (l List) Sole() packed.List {
+	if l.Root.B != 0 {
+		return nil
+	}
+	return l.view(Ref(l.Root.A))
+}
+
 // Blocks counts the blocks, by walking over them.
 func (l List) Blocks() (n int) {
 	for i := uint64(0); i < l.Root.N; n++ {
