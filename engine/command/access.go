@@ -88,12 +88,8 @@ func (c *Ctx) stringOf(k *Key, r keyspace.Ref) (keyspace.Ref, []byte, bool) {
 
 // Changed reports that the handler changed, created or removed a key. Call it once for each change that counts as one
 // (rdb_changes_since_last_save). The key may be one the handler made with Store.MakeKey, if its shard is locked.
-func (c *Ctx) Changed(k *Key) { c.ChangedBy(k, 1) }
-
-// ChangedBy is Changed for what counts as n changes (elements pushed, popped, removed). With 0 the watchers of the key are told of
-// a write that changed nothing; it is not logged.
-func (c *Ctx) ChangedBy(k *Key, n int) {
-	c.changes += int64(n)
+func (c *Ctx) Changed(k *Key) {
+	c.changes++
 	si := k.Shard.Index()
 	c.changed = append(c.changed, change{si, k.Hash})
 	r := &c.Store.rules[si]
@@ -105,7 +101,8 @@ func (c *Ctx) ChangedBy(k *Key, n int) {
 	}
 }
 
-// ChangedBy is Changed for a command that makes n changes to a key at once, n at least 1.
+// ChangedBy is Changed for a command that makes n changes to a key at once. With 0 the watchers of the key are told of a write that changed
+// nothing, and nothing is logged.
 func (c *Ctx) ChangedBy(k *Key, n int) {
 	c.Changed(k)
 	c.changes += int64(n) - 1

@@ -126,7 +126,7 @@ func (g *Generator) expiry(o *Op) (word, at string) {
 // Next makes a command.
 func (g *Generator) Next() Op {
 	o := Op{}
-	families := []func(*Op){g.strings, g.strings, g.strings, g.bitmaps, g.generic, g.generic, g.expiries, g.sessions}
+	families := []func(*Op){g.strings, g.strings, g.strings, g.bitmaps, g.generic, g.generic, g.expiries, g.sessions, g.lists, g.lists}
 	families[g.Rnd.IntN(len(families))](&o)
 	if g.chance(2) { // one word too few or too many
 		if g.chance(50) && len(o.Args) > 1 {
