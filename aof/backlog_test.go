@@ -297,6 +297,63 @@ func followed(t *testing.T, tl *Tail, off int64) []byte {
 	return p
 }
 
+// TestTailDoesNotWaitForTheDisk: while a write to the segment does not return, what comes into the rings is in the tail as soon as somebody
+// commits it, small and by reference, and not twice in the end.
+func TestTailDoesNotWaitForTheDisk(t *testing.T) {
+	fsys, w := &faultFS{}, newWakeups()
+	tl := NewTail()
+	tl.SetLimits(1<<30, 0)
+	tl.Start(0)
+	o := Options{FS: fsys, Dir: t.TempDir(), Shards: 3, RingBytes: 64 << 10, SegmentBytes: 1 << 20, Policy: EverySec, Notify: w.notify, Tail: tl,
+		LoadTruncated: true}
+	l, _, err := Open(o, &tape{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	stuck := func(string, int) error {
+		once.Do(func() { close(entered) })
+		<-release
+		return nil
+	}
+	fsys.write.Store(&stuck)
+	l.Append(1, 0, oneSet)
+	done := make(chan bool)
+	go func() { done <- l.Commit(GoalAppend) }()
+	<-entered
+	var told atomic.Int64
+	tl.Notify(func() { told.Add(1) })
+	var end int64
+	for i := range 200 {
+		p := oneSet
+		if i%20 == 0 {
+			p = command("SET", "large", strings.Repeat("x", 10000)) // by reference
+		}
+		end = l.Append(i*i%3, i%2, p)
+		if i%2 == 0 {
+			if l.Commit(GoalAppend) || tl.End() != end {
+				t.Fatalf("in the tail is what lies before %d, reserved %d, appended %d", tl.End(), end, l.Appended())
+			}
+		}
+	}
+	l.Commit(GoalSync)
+	if l.Appended() != 0 || tl.End() != end || told.Load() < 100 {
+		t.Fatal(l.Appended(), tl.End(), end, told.Load())
+	}
+	fsys.write.Store(nil)
+	close(release)
+	<-done
+	w.until(t, func() { l.WantAppended(end) }, func() bool { return l.Appended() == end })
+	want := make([]byte, end)
+	if n, err := l.ReadAt(0, want); err != nil || n != len(want) || !bytes.Equal(followed(t, tl, 0), want) {
+		t.Fatal("the tail differs from the log", n, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestTailHasTheLog: what is staged is the log, byte for byte, and it is there before it is written, once, whatever the disk says.
 func TestTailHasTheLog(t *testing.T) {
 	fsys, w := &faultFS{}, newWakeups()
@@ -345,6 +402,9 @@ func TestTailHasTheLog(t *testing.T) {
 		t.Fatal(tl.End(), end, l.Appended())
 	}
 	end = l.Append(1, 0, oneSet)
+	if l.Commit(GoalSync) || tl.End() != end {
+		t.Fatal("what can be executed while the disk is full is not sent on", tl.End(), end)
+	}
 	fsys.write.Store(nil)
 	w.until(t, func() { l.WantSynced(end) }, func() bool { return l.Synced() >= end })
 	if tl.End() != end {

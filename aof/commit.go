@@ -62,10 +62,13 @@ func (l *Log) serveOrphan() {
 // commitAppend drains, unless another thread does, which then drains once more.
 func (l *Log) commitAppend() bool {
 	if !l.appendRole.enter() {
+		l.stageAhead()
 		return false
 	}
 	for round := 0; ; round++ {
-		_ = l.drainAll() // the health tells
+		if l.drainAll() != nil { // the health tells
+			l.stageAhead()
+		}
 		if l.appendRole.leave() {
 			break
 		}
@@ -189,9 +192,11 @@ func (l *Log) releaseBatch(n int) {
 	d := &l.drain
 	d.off += int64(n)
 	var refs int64
+	l.stageMu.Lock()
 	for _, r := range d.touched {
 		refs += r.release()
 	}
+	l.stageMu.Unlock()
 	d.touched = d.touched[:0]
 	clear(d.vec)
 	if refs > 0 {
@@ -213,19 +218,19 @@ func (l *Log) gather() (n int) {
 			break
 		}
 		r := &l.rings[i]
-		size := r.length()
+		size := r.length(&r.cur)
 		if n > 0 && n+size > l.o.BatchBytes {
 			break
 		}
 		if n == 0 {
-			d.stream = r.stream()
+			d.stream = r.stream(&r.cur)
 		}
 		if !r.touched {
 			r.touched = true
 			d.touched = append(d.touched, r)
 		}
 		d.heads[i] = -1
-		d.vec = append(d.vec, r.take())
+		d.vec = append(d.vec, r.take(&r.cur))
 		n += size
 		off += int64(size)
 	}
@@ -235,7 +240,7 @@ func (l *Log) gather() (n int) {
 // find gives the ring whose head is the record at off, or -1.
 func (l *Log) find(off int64) int {
 	i := int(l.hints[uint64(off)>>3&hintMask].Load())
-	if l.rings[i].head() == off {
+	if l.rings[i].head(&l.rings[i].cur) == off {
 		return i
 	}
 	d := &l.drain
@@ -247,7 +252,7 @@ func (l *Log) find(off int64) int {
 		}
 		for i, h := range d.heads {
 			if h < 0 {
-				h = l.rings[i].head()
+				h = l.rings[i].head(&l.rings[i].cur)
 				d.heads[i] = h
 				if h == off {
 					return i
@@ -256,13 +261,6 @@ func (l *Log) find(off int64) int {
 		}
 	}
 	return -1
-}
-
-// stage gives a batch that begins at the drainer's offset to those who read the log from memory.
-func (l *Log) stage(v [][]byte) {
-	if t := l.o.Tail; t != nil && t.On() {
-		t.stage(l.drain.off, v)
-	}
 }
 
 // writeBatch stores the header and vec, n bytes, at the end of the active segment. The append role must be held.

@@ -22,11 +22,12 @@
 // # The stages
 //
 //	Append   CAS on tail ─► copy into ring ─► publish           (the shard's lock is held)
-//	drain    next offset's ring ─► batch ─► segment             (append role)
+//	drain    next offset's ring ─► batch ─► Tail, segment       (append role)
 //	sync     fdatasync of every segment with unsynced batches   (sync role)
 //
 // The two roles are played by whichever thread calls Commit; each is held by one thread at a time, and a caller that finds
-// a role taken leaves its wish with the holder. They are separate so that a slow disk never keeps the rings from draining.
+// a role taken leaves its wish with the holder. They are separate so that a slow disk never keeps the rings from draining. When
+// one does all the same, what is in the rings goes to the Tail without the drainer (stage.go): sending waits for no disk.
 //
 // # Invariants
 //
@@ -45,7 +46,8 @@
 //
 // # Locks, outermost first
 //
-//	append role ─► sync role ─► metaMu (manifest and sidecar) ─► segMu (list of segments, positions) ─► ring.refMu
+//	append role ─► sync role ─► metaMu (manifest and sidecar) ─► pinMu, segMu (list of segments, positions)
+//	append role ─► stageMu (staging) ─► Tail.mu, ring.refMu
 //
 // The layout of the bytes on disk is drawn in batch.go and docs/aof-format.md.
 package aof

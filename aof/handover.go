@@ -26,10 +26,7 @@ func (l *Log) TakeOver(off int64) {
 
 // Resume ends what TakeOver began, when the old log is closed. Before any other drainer can come by, the Tail is there. tail may be nil.
 func (l *Log) Resume(tail *Tail) {
-	if tail != nil {
-		tail.attach(l.o.StartOffset, l.o.Memory)
-	}
-	l.o.Tail = tail
+	l.joinTail(tail, l.o.StartOffset)
 	for {
 		_ = l.drainAll() // the health tells
 		if l.appendRole.leave() {

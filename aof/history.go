@@ -107,6 +107,10 @@ func (l *Log) trimHistoryLocked() {
 		next = e.start
 	}
 	l.segMu.Unlock()
+	if keep == 0 {
+		l.noteHistoryLocked()
+		return
+	}
 	l.dropHistoryLocked(keep)
 }
 

@@ -194,10 +194,10 @@ func TestHistoryIsVerified(t *testing.T) {
 	l, _, _ := openT(t, o)
 	want := rewritten(t, l, nil, 500)
 	settled(t, l, func() bool { n, _ := historyFiles(t, l); return n > 6 })
-	middle := l.meta.kept[2]
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	middle := l.meta.kept[2]
 	for _, missing := range []bool{false, true} {
 		name := l.path(middle.name)
 		p, err := os.ReadFile(name)

@@ -41,6 +41,10 @@ type Log struct {
 	wantAppended atomic.Int64
 	wantSynced   atomic.Int64
 
+	tl      atomic.Pointer[Tail] // Options.Tail, or what Resume was given
+	stageMu sync.Mutex           // guards ahead, and keeps the drainer from handing ring space back while somebody stages ahead
+	ahead   ahead
+
 	drain  drainState // the append role guards it
 	direct direct     // the append role guards it
 	cut    atomic.Int64
@@ -145,9 +149,7 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 	}
 	opened = true
 	l.noteHistoryLocked() // nobody else is there yet
-	if o.Tail != nil {
-		o.Tail.attach(rec.Offset, false)
-	}
+	l.joinTail(o.Tail, rec.Offset)
 	if !o.manual {
 		l.wg.Add(2)
 		go l.runSyncer()
@@ -190,10 +192,11 @@ func (l *Log) Close() error {
 	if e := l.drainAll(); e != nil {
 		err = e
 	}
+	// What could not be written any more is in the Tail all the same: replicas were promised it, and the log that follows begins at
+	// its end. From here on nobody looks into the rings.
+	l.stageMu.Lock()
+	l.stageLocked()
 	if !l.o.Memory {
-		if err != nil {
-			l.passRest()
-		}
 		if e := l.syncOnce(); e != nil && err == nil {
 			err = e
 		}

@@ -24,9 +24,7 @@ func (l *Log) openMemory() (*Log, *Recovery, error) {
 	if err := l.initRings(o.StartOffset); err != nil {
 		return nil, nil, fmt.Errorf("a log in memory: %w", err)
 	}
-	if o.Tail != nil {
-		o.Tail.attach(o.StartOffset, true)
-	}
+	l.joinTail(o.Tail, o.StartOffset)
 	if !o.manual {
 		l.wg.Add(1)
 		go l.runSyncer() // for wishes that a committer leaves behind
@@ -43,18 +41,4 @@ func (l *Log) passBatch(n int) {
 	l.stats.commits.Add(1)
 	l.stats.committed.Add(int64(n))
 	l.stats.commitSizes.add(int64(n))
-}
-
-// passRest gives the Tail what a closing log could not write any more: replicas were promised it, and the log that follows begins
-// at its end. The append role must be held.
-func (l *Log) passRest() {
-	l.cut.Store(noCut)
-	for {
-		n := l.gather()
-		if n == 0 {
-			return
-		}
-		l.stage(l.drain.vec)
-		l.releaseBatch(n)
-	}
 }

@@ -39,14 +39,20 @@ type ring struct {
 	_       [56]byte
 
 	// Drainer's; the append role guards them.
-	next    uint64 // position of the next record to gather; ahead of drained while a batch is being written
-	seen    uint64 // published as last loaded
-	touched bool   // in the batch being written
-	refNext int    // refs gathered for the batch being written
+	cur     ringCursor // ahead of drained while a batch is being written
+	touched bool       // in the batch being written
 
 	refMu sync.Mutex
 	refs  []reference // effects by reference, in ring order; appended by the writer, removed by the drainer
 	spare [][]byte    // what Follow may use again
+}
+
+// ringCursor follows a ring's records from drained on.
+type ringCursor struct {
+	next    uint64 // position of the next record
+	seen    uint64 // published as last loaded
+	refNext int    // which of refs comes next
+	round   uint64 // of who stages ahead: when this cursor was last set to drained
 }
 
 // reference is a payload that is not in the ring's memory.
@@ -141,80 +147,100 @@ func (r *ring) place(size uint64) []byte {
 	return r.mem[i : i+size]
 }
 
-// head gives the offset of the next record to gather, or -1. The append role must be held.
-func (r *ring) head() int64 {
+// What follows is for the holder of the append role with r.cur, and for who stages ahead, which keeps the other from handing space back.
+
+// head gives the offset of the next record, or -1.
+func (r *ring) head(c *ringCursor) int64 {
 	for {
-		if r.next == r.seen {
-			r.seen = r.published.Load()
-			if r.next == r.seen {
+		if c.next == c.seen {
+			c.seen = r.published.Load()
+			if c.next == c.seen {
 				return -1
 			}
 		}
-		m := r.mem[r.next&r.mask:]
+		m := r.mem[c.next&r.mask:]
 		if binary.LittleEndian.Uint32(m[12:])&kindMask != kindPad {
 			return int64(binary.LittleEndian.Uint64(m))
 		}
-		r.next += uint64(binary.LittleEndian.Uint32(m[8:]))
+		c.next += uint64(binary.LittleEndian.Uint32(m[8:]))
 	}
 }
 
 // length of the record at the head, which must exist.
-func (r *ring) length() int {
-	return int(binary.LittleEndian.Uint32(r.mem[r.next&r.mask+8:]))
+func (r *ring) length(c *ringCursor) int {
+	return int(binary.LittleEndian.Uint32(r.mem[c.next&r.mask+8:]))
 }
 
 // stream gives the database in which another server's stream is before the record at the head, which must exist; -1: the record is
 // our own.
-func (r *ring) stream() int {
-	return int(binary.LittleEndian.Uint32(r.mem[r.next&r.mask+12:])>>kindBits) - 1
+func (r *ring) stream(c *ringCursor) int {
+	return int(binary.LittleEndian.Uint32(r.mem[c.next&r.mask+12:])>>kindBits) - 1
 }
 
 // take moves past the head and gives its payload, which stays valid until release.
-func (r *ring) take() []byte {
-	m := r.mem[r.next&r.mask:]
+func (r *ring) take(c *ringCursor) []byte {
+	m := r.mem[c.next&r.mask:]
 	n := uint64(binary.LittleEndian.Uint32(m[8:]))
 	if binary.LittleEndian.Uint32(m[12:])&kindMask == kindByRef {
 		r.refMu.Lock()
-		p := r.refs[r.refNext].p
+		p := r.refs[c.refNext].p
 		r.refMu.Unlock()
-		r.refNext++
-		r.next += recordHeader
+		c.refNext++
+		c.next += recordHeader
 		return p
 	}
-	r.next += (recordHeader + n + recordAlign - 1) &^ (recordAlign - 1)
+	c.next += (recordHeader + n + recordAlign - 1) &^ (recordAlign - 1)
 	return m[recordHeader : recordHeader+n : recordHeader+n]
 }
 
-// release hands the space of everything taken back to the writer and returns how many bytes travelled by reference.
+// skip moves past the head.
+func (r *ring) skip(c *ringCursor) {
+	m := r.mem[c.next&r.mask:]
+	if binary.LittleEndian.Uint32(m[12:])&kindMask == kindByRef {
+		c.refNext++
+		c.next += recordHeader
+		return
+	}
+	c.next += (recordHeader + uint64(binary.LittleEndian.Uint32(m[8:])) + recordAlign - 1) &^ (recordAlign - 1)
+}
+
+// release hands the space of everything taken back to the writer and returns how many bytes travelled by reference. The append role
+// must be held, and Log.stageMu.
 func (r *ring) release() (refBytes int64) {
-	if r.refNext > 0 {
+	c := &r.cur
+	if c.refNext > 0 {
 		r.refMu.Lock()
-		for _, ref := range r.refs[:r.refNext] {
+		for _, ref := range r.refs[:c.refNext] {
 			refBytes += int64(len(ref.p))
 			if ref.reused && cap(ref.p) <= spareBytes && len(r.spare) < spareRefs {
 				r.spare = append(r.spare, ref.p[:0])
 			}
 		}
-		n := copy(r.refs, r.refs[r.refNext:])
+		n := copy(r.refs, r.refs[c.refNext:])
 		clear(r.refs[n:])
 		r.refs = r.refs[:n]
 		if cap(r.refs) > 1024 && n == 0 {
 			r.refs = nil
 		}
 		r.refMu.Unlock()
-		r.refNext = 0
+		c.refNext = 0
 	}
 	r.touched = false
-	r.drained.Store(r.next)
+	r.drained.Store(c.next)
 	return refBytes
 }
 
 // rewind forgets what was taken since the last release: the batch could not be written.
 func (r *ring) rewind() {
-	r.refNext = 0
 	r.touched = false
-	r.next = r.drained.Load()
-	r.seen = r.published.Load()
+	r.restart(&r.cur)
+}
+
+// restart sets a cursor to the first record that is not drained.
+func (r *ring) restart(c *ringCursor) {
+	c.refNext = 0
+	c.next = r.drained.Load()
+	c.seen = r.published.Load()
 }
 
 // used is an estimate for INFO.
