@@ -72,7 +72,7 @@ func newRun(t *testing.T, seed uint64, proto string) *run {
 	r.gen.Rnd = rand.New(rand.NewPCG(seed, 1))
 	r.tide = servertest.StartTidemark(t, servertest.Config{Args: []string{
 		"--appendonly", "yes", "--appendfsync", "no", "--save", "", "--enable-debug-command", "yes"}})
-	r.redis = servertest.StartRedis(t, servertest.Config{Args: []string{"--appendonly", "no"}})
+	r.redis = servertest.StartRedis(t, servertest.Config{Args: []string{"--appendonly", "no", "--enable-debug-command", "yes"}})
 	for side, srv := range []*servertest.Server{r.tide, r.redis} {
 		for i := range r.clients[side] {
 			r.clients[side][i] = srv.Connect(t)

@@ -126,7 +126,7 @@ func (g *Generator) expiry(o *Op) (word, at string) {
 // Next makes a command.
 func (g *Generator) Next() Op {
 	o := Op{}
-	families := []func(*Op){g.strings, g.strings, g.strings, g.bitmaps, g.generic, g.generic, g.expiries, g.sessions, g.lists, g.lists}
+	families := []func(*Op){g.strings, g.strings, g.strings, g.bitmaps, g.generic, g.generic, g.expiries, g.sessions, g.lists, g.lists, g.hashes, g.hashes}
 	families[g.Rnd.IntN(len(families))](&o)
 	if g.chance(2) { // one word too few or too many
 		if g.chance(50) && len(o.Args) > 1 {
@@ -326,6 +326,72 @@ func (g *Generator) expiries(o *Op) {
 		o.Slack = 2000
 	case 4:
 		o.set("PERSIST", g.key())
+	}
+}
+
+func (g *Generator) field() string {
+	switch g.Rnd.IntN(12) {
+	case 0:
+		return g.value()
+	case 1, 2, 3:
+		return g.number(40)
+	}
+	return "field:" + g.number(30)
+}
+
+func (g *Generator) hashes(o *Op) {
+	// Keys of their own most of the time: a key that is a string now answers only with errors.
+	key := "h" + g.number(8)
+	if g.chance(10) {
+		key = g.key()
+	}
+	switch g.Rnd.IntN(14) {
+	case 0, 1, 2:
+		o.set(g.pick("HSET", "HSET", "HMSET"), key)
+		for range 1 + g.Rnd.IntN(5) {
+			o.add(g.field(), g.value())
+		}
+	case 3:
+		o.set("HSETNX", key, g.field(), g.value())
+	case 4, 5:
+		o.set("HDEL", key)
+		for range 1 + g.Rnd.IntN(6) {
+			o.add(g.field())
+		}
+	case 6, 7:
+		o.set(g.pick("HGET", "HEXISTS", "HSTRLEN"), key, g.field())
+	case 8:
+		o.set("HMGET", key, g.field(), g.field())
+	case 9:
+		o.set(g.pick("HGETALL", "HKEYS", "HVALS", "HLEN"), key)
+		o.Unordered = true
+	case 10:
+		o.set("HINCRBY", key, g.field(), g.integer())
+	case 11:
+		o.set("HINCRBYFLOAT", key, g.field(), g.float())
+	case 12:
+		if g.chance(50) {
+			o.set("HSCAN", key, "0", "COUNT", "1000", "MATCH", g.pick("*", "field:1*", "[0-9]*"))
+		} else {
+			o.set("HRANDFIELD", key, "100000")
+			if g.chance(50) {
+				o.add("WITHVALUES")
+			}
+		}
+		o.Unordered = true
+	case 13:
+		// The family of generic commands knows only the other keys.
+		switch g.Rnd.IntN(4) {
+		case 0:
+			o.set("COPY", key, "h"+g.number(8), "REPLACE")
+		case 1:
+			o.set("RENAME", key, "h"+g.number(8))
+		case 2:
+			word, at := g.expiry(o)
+			o.set(map[string]string{"EX": "EXPIRE", "PX": "PEXPIRE", "EXAT": "EXPIREAT", "PXAT": "PEXPIREAT"}[strings.ToUpper(word)], key, at)
+		case 3:
+			o.set(g.pick("DEL", "TYPE", "PERSIST", "UNLINK"), key)
+		}
 	}
 }
 

@@ -1,0 +1,48 @@
+// Package hash is the hash family: HSET, HGET and their kin, counters, HSCAN, HRANDFIELD.
+//
+// A small hash is a packed list of fields and values (keyspace.ListPack), a large one a table of elements (keyspace.HashTable, coll.Dict).
+// What changes a hash goes through editor, which knows both. A small hash becomes large when a command brings a field or value
+// that is too long (hash-max-listpack-value), or when it has too many fields (hash-max-listpack-entries), and stays so; an empty one is
+// removed with its key.
+//
+// Behaviour, order of checks and error texts were taken from redis-server by experiment.
+// https://redis.io/docs/latest/commands/?group=hash
+package hash
+
+import (
+	"tidemark/engine/command"
+	"tidemark/engine/keyspace"
+)
+
+// Commands returns the descriptors of the family. Each call makes new ones: a table writes into them.
+func Commands() []*command.Descriptor {
+	return []*command.Descriptor{
+		hsetCommand(), hsetnxCommand(), hmsetCommand(), hdelCommand(), hincrbyCommand(), hincrbyfloatCommand(),
+		hgetCommand(), hmgetCommand(), hgetallCommand(), hkeysCommand(), hvalsCommand(), hlenCommand(), hexistsCommand(), hstrlenCommand(),
+		hscanCommand(), hrandfieldCommand(),
+	}
+}
+
+// The arguments most commands of the family begin with.
+var (
+	keyArg    = command.Arg{Name: "key", Type: "key"}
+	fieldArg  = command.Arg{Name: "field", Type: "string"}
+	fieldsArg = command.Arg{Name: "field", Type: "string", Flags: command.Multiple}
+	valueArg  = command.Arg{Name: "value", Type: "string"}
+)
+
+// find is Ctx.Find for a hash: ok is false when the key holds another type, and the error has been replied.
+func find(c *command.Ctx) (r keyspace.Ref, ok bool) { return typed(c, c.Find(&c.Keys[0])) }
+
+// findForWrite is find by Ctx.FindForWrite.
+func findForWrite(c *command.Ctx) (r keyspace.Ref, ok bool) {
+	return typed(c, c.FindForWrite(&c.Keys[0]))
+}
+
+func typed(c *command.Ctx, r keyspace.Ref) (keyspace.Ref, bool) {
+	if r != 0 && c.Keys[0].Shard.Type(r) != keyspace.Hash {
+		c.W.Error(command.ErrWrongType)
+		return r, false
+	}
+	return r, true
+}

@@ -1,0 +1,241 @@
+package hash
+
+import (
+	"math"
+	"math/bits"
+	"strconv"
+
+	"tidemark/engine/command"
+	"tidemark/engine/glob"
+	"tidemark/engine/keyspace"
+	"tidemark/engine/keyspace/coll"
+	"tidemark/engine/keyspace/packed"
+	"tidemark/engine/value"
+)
+
+func hscanCommand() *command.Descriptor {
+	d := reader("hscan", "2.8.0", "Walks over the fields of a hash a few at a time", "O(1) a call, O(N) for the whole walk, where N is the number of fields",
+		-3, 0, command.KeyAccess, hscan, command.Arg{Name: "cursor", Type: "integer"},
+		command.Arg{Name: "pattern", Type: "pattern", Token: "MATCH", Flags: command.Optional},
+		command.Arg{Name: "count", Type: "integer", Token: "COUNT", Flags: command.Optional},
+		command.Arg{Name: "novalues", Type: "pure-token", Token: "NOVALUES", Flags: command.Optional})
+	d.Tips = []string{"nondeterministic_output"}
+	return d
+}
+
+// hscan gives a small hash whole. The cursor of a large one is Dict.Scan's.
+func hscan(c *command.Ctx) {
+	cursor, ok := c.Cursor(2)
+	if !ok {
+		return
+	}
+	r, ok := find(c)
+	if !ok {
+		return
+	}
+	at := len(c.W.B)
+	if r == 0 {
+		c.ScanReply(at, 0, 0)
+		return
+	}
+	o, ok := c.ScanOptions(3, command.ScanNoValues)
+	if !ok {
+		return
+	}
+	s, n := c.Keys[0].Shard, int64(0)
+	show := func(f, v []byte) bool {
+		if !o.Any && !glob.Match(o.Pattern, f) {
+			return true
+		}
+		c.W.Bulk(f)
+		n++
+		if !o.NoValues {
+			c.W.Bulk(v)
+			n++
+		}
+		return true
+	}
+	if s.Encoding(r) == keyspace.ListPack {
+		each(c, r, show)
+		c.ScanReply(at, 0, n)
+		return
+	}
+	m := s.Open(r)
+	d := coll.Dict{Mem: &m}
+	for seen := int64(0); seen < o.Count; {
+		cursor = d.Scan(cursor, func(r coll.Ref) {
+			seen++
+			show(coll.KeyOf(m.Space, r), coll.ValueOf(m.Space, r))
+		})
+		if cursor == 0 {
+			break
+		}
+	}
+	c.ScanReply(at, cursor, n)
+}
+
+func hrandfieldCommand() *command.Descriptor {
+	d := reader("hrandfield", "6.2.0", "Returns random fields of a hash", "O(N) where N is the number of fields returned",
+		-2, 0, command.KeyAccess, hrandfield, command.Arg{Name: "options", Type: "block", Flags: command.Optional, Args: []command.Arg{
+			{Name: "count", Type: "integer"},
+			{Name: "withvalues", Type: "pure-token", Token: "WITHVALUES", Flags: command.Optional},
+		}})
+	d.Tips = []string{"nondeterministic_output"}
+	return d
+}
+
+// maxDraws bounds how many fields one request may draw, with repetition: the reply is made in memory, under the shard's lock.
+const maxDraws = 1 << 26
+
+func hrandfield(c *command.Ctx) {
+	if len(c.Args) > 2 {
+		randomFields(c)
+		return
+	}
+	r, ok := find(c)
+	if !ok {
+		return
+	}
+	if r == 0 {
+		c.W.Null()
+		return
+	}
+	p := newPicker(c, r)
+	var bufs [2][20]byte
+	field, _ := p.draw(&bufs)
+	c.W.Bulk(field)
+}
+
+func randomFields(c *command.Ctx) {
+	count, ok := command.ParseInt(c.Args[2])
+	if !ok {
+		c.W.Error(command.ErrNotInt)
+		return
+	}
+	if count == math.MinInt64 {
+		c.W.Error("ERR value is out of range, value must between " + strconv.Itoa(-math.MaxInt64) + " and " + strconv.Itoa(math.MaxInt64))
+		return
+	}
+	values := len(c.Args) == 4
+	if len(c.Args) > 4 || values && !command.Is(c.Args[3], "withvalues") {
+		c.W.Error(command.ErrSyntax)
+		return
+	}
+	if values && (count < -math.MaxInt64/2 || count > math.MaxInt64/2) {
+		c.W.Error("ERR value is out of range")
+		return
+	}
+	r, ok := find(c)
+	if !ok {
+		return
+	}
+	if r == 0 || count == 0 {
+		c.W.Array(0)
+		return
+	}
+	if count < -maxDraws {
+		c.W.Error("ERR value is out of range")
+		return
+	}
+	p := newPicker(c, r)
+	n := uint64(count)
+	if count < 0 {
+		n = uint64(-count)
+	} else {
+		n = min(n, p.n)
+	}
+	if values && !c.W.RESP3 {
+		c.W.Array(2 * int(n))
+	} else {
+		c.W.Array(int(n))
+	}
+	switch {
+	case count < 0:
+		var bufs [2][20]byte
+		for range n {
+			f, v := p.draw(&bufs)
+			p.write(f, v, values)
+		}
+	case p.large && n < p.n/4:
+		p.distinct(n, values)
+	default:
+		p.sample(n, values)
+	}
+}
+
+// A picker draws random fields of a hash.
+type picker struct {
+	c     *command.Ctx
+	r     keyspace.Ref
+	n     uint64 // fields of the hash
+	large bool
+	list  packed.List
+	mem   coll.Mem
+
+	elem coll.Ref // drawn, of a large hash
+}
+
+func newPicker(c *command.Ctx, r keyspace.Ref) picker {
+	s := c.Keys[0].Shard
+	p := picker{c: c, r: r, n: uint64(value.Len(s, r))}
+	if p.large = s.Encoding(r) == keyspace.HashTable; p.large {
+		p.mem = s.Open(r)
+	} else {
+		p.list = s.Value(r)
+	}
+	return p
+}
+
+// below gives a random number below n.
+func (p *picker) below(n uint64) uint64 {
+	hi, _ := bits.Mul64(p.c.Rand(), n)
+	return hi
+}
+
+// draw draws a field, each with the same probability, and returns it with its value: views, or printed into bufs.
+func (p *picker) draw(bufs *[2][20]byte) (field, val []byte) {
+	if p.large {
+		p.elem = coll.Dict{Mem: &p.mem}.Random(p.c.Rand)
+		return coll.KeyOf(p.mem.Space, p.elem), coll.ValueOf(p.mem.Space, p.elem)
+	}
+	at := p.list.At(2 * int(p.below(p.n)))
+	return p.list.Text(at, &bufs[0]), p.list.Text(p.list.Next(at), &bufs[1])
+}
+
+func (p *picker) write(field, val []byte, values bool) {
+	w := p.c.W
+	if values && w.RESP3 {
+		w.Array(2)
+	}
+	w.Bulk(field)
+	if values {
+		w.Bulk(val)
+	}
+}
+
+// distinct writes n different fields, a small part of a large hash, by drawing again what was drawn before.
+func (p *picker) distinct(n uint64, values bool) {
+	seen := make(map[coll.Ref]struct{}, n)
+	for uint64(len(seen)) < n {
+		f, v := p.draw(nil)
+		if _, twice := seen[p.elem]; twice {
+			continue
+		}
+		seen[p.elem] = struct{}{}
+		p.write(f, v, values)
+	}
+}
+
+// sample writes n different fields in one walk over the hash. Of the fields that are left, each is taken with the probability that makes up
+// the number, so that every choice of n is as likely.
+func (p *picker) sample(n uint64, values bool) {
+	left := p.n
+	each(p.c, p.r, func(f, v []byte) bool {
+		if p.below(left) < n {
+			n--
+			p.write(f, v, values)
+		}
+		left--
+		return n > 0
+	})
+}
