@@ -39,19 +39,20 @@ func clampAncestors(as []Ancestor, off int64) []Ancestor {
 	return out
 }
 
-// ID is the replication id kept beside the manifest, 40 hexadecimal digits.
-func (l *Log) ID() string {
-	l.metaMu.Lock()
-	defer l.metaMu.Unlock()
-	return l.meta.id
+// identity is what ID and Ancestors give. Whoever has one may keep it: it does not change.
+type identity struct {
+	id        string
+	ancestors []Ancestor
 }
 
-// Ancestors are the earlier ids, newest first. The slice is the caller's.
-func (l *Log) Ancestors() []Ancestor {
-	l.metaMu.Lock()
-	defer l.metaMu.Unlock()
-	return append([]Ancestor(nil), l.meta.ancestors...)
-}
+// showIdentity makes what meta says of the identity visible. metaMu must be held, or nobody else be there yet.
+func (l *Log) showIdentity() { l.ident.Store(&identity{l.meta.id, l.meta.ancestors}) }
+
+// ID is the replication id kept beside the manifest, 40 hexadecimal digits. It does not wait for the disk.
+func (l *Log) ID() string { return l.ident.Load().id }
+
+// Ancestors are the earlier ids, newest first. The slice is the caller's. It does not wait for the disk.
+func (l *Log) Ancestors() []Ancestor { return append([]Ancestor(nil), l.ident.Load().ancestors...) }
 
 // SetIdentity replaces the replication id and its ancestors, newest first, of which the first eight are kept. It returns when
 // they are durable; on an error the old identity stays.
@@ -69,12 +70,12 @@ func (l *Log) SetIdentity(id string, ancestors []Ancestor) error {
 	m := &l.meta
 	oldID, old := m.id, m.ancestors
 	m.id, m.ancestors = id, clampAncestors(ancestors, maxOffset)
-	if l.o.Memory {
-		return nil
+	if !l.o.Memory {
+		if err := l.saveSidecarLocked(); err != nil {
+			m.id, m.ancestors = oldID, old
+			return err
+		}
 	}
-	if err := l.saveSidecarLocked(); err != nil {
-		m.id, m.ancestors = oldID, old
-		return err
-	}
+	l.showIdentity()
 	return nil
 }

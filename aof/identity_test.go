@@ -3,6 +3,7 @@ package aof
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestIdentity(t *testing.T) {
@@ -108,5 +109,29 @@ func TestOldSidecar(t *testing.T) {
 	sc, err := parseSidecar([]byte(text))
 	if err != nil || sc.id != m.id || len(sc.ancestors) > 0 || sc.known["b"].db != 0 || sc.known["y"].lineage != "" {
 		t.Fatalf("%v %+v", err, sc)
+	}
+}
+
+// TestLookWithoutWaiting: event loops ask who the log is and what it holds while files are being exchanged, which takes the disk's time.
+func TestLookWithoutWaiting(t *testing.T) {
+	l, _, _ := openT(t, Options{Dir: t.TempDir()})
+	defer l.Close()
+	l.Append(0, 0, oneSet)
+	l.Commit(GoalSync)
+	id, oldest := l.ID(), l.Oldest()
+	l.metaMu.Lock()
+	done := make(chan bool)
+	go func() { done <- l.ID() == id && len(l.Ancestors()) == 0 && l.OldestSeen() == oldest }()
+	select {
+	case same := <-done:
+		if !same {
+			t.Error("it says something else meanwhile")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits")
+	}
+	l.metaMu.Unlock()
+	if got := l.OldestSeen(); got != oldest {
+		t.Errorf("OldestSeen is %d, Oldest %d", got, oldest)
 	}
 }

@@ -59,6 +59,7 @@ type Log struct {
 	next   *segment   // prepared and registered, empty
 
 	metaMu sync.Mutex
+	ident  atomic.Pointer[identity] // of meta, for those who do not wait; metaMu guards changes
 	meta   meta
 
 	pinMu   sync.Mutex
@@ -82,7 +83,8 @@ type Log struct {
 	syncCost atomic.Int64
 	stats    counters
 
-	lastFiles atomic.Pointer[fileStats] // as Stats last saw them
+	lastFiles  atomic.Pointer[fileStats] // as Stats last saw them
+	oldestSeen atomic.Int64              // as oldestLocked last found it
 }
 
 const noCut = int64(-1)
@@ -148,7 +150,9 @@ func Open(o Options, r Replayer) (*Log, *Recovery, error) {
 		return nil, nil, err
 	}
 	opened = true
-	l.noteHistoryLocked() // nobody else is there yet
+	l.showIdentity() // nobody else is there yet
+	l.noteHistoryLocked()
+	l.oldestLocked()
 	l.joinTail(o.Tail, rec.Offset)
 	if !o.manual {
 		l.wg.Add(2)

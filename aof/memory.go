@@ -21,6 +21,7 @@ func (l *Log) openMemory() (*Log, *Recovery, error) {
 		l.meta.id = newID()
 	}
 	l.meta.ancestors = clampAncestors(o.Ancestors, o.StartOffset)
+	l.showIdentity()
 	if err := l.initRings(o.StartOffset); err != nil {
 		return nil, nil, fmt.Errorf("a log in memory: %w", err)
 	}

@@ -21,9 +21,28 @@ func (l *Log) Oldest() int64 {
 	}
 	l.metaMu.Lock()
 	defer l.metaMu.Unlock()
+	return l.oldestLocked()
+}
+
+// OldestSeen is Oldest without waiting for anybody, for event loops. While files are being exchanged, which takes the disk's time, it is what was
+// found last: what it says is held may be gone.
+func (l *Log) OldestSeen() int64 {
+	if l.o.Memory {
+		return l.appended.Load()
+	}
+	if l.metaMu.TryLock() {
+		defer l.metaMu.Unlock()
+		return l.oldestLocked()
+	}
+	return l.oldestSeen.Load()
+}
+
+// oldestLocked is Oldest. metaMu must be held.
+func (l *Log) oldestLocked() (oldest int64) {
+	defer func() { l.oldestSeen.Store(oldest) }()
 	l.segMu.Lock()
 	defer l.segMu.Unlock()
-	oldest := l.appended.Load()
+	oldest = l.appended.Load()
 	// From the newest backwards, as long as they adjoin: a file of another server in between ends it.
 	for i := len(l.meta.incr) - 1; i >= 0; i-- {
 		e := l.meta.incr[i]

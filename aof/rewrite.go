@@ -252,6 +252,7 @@ func (l *Log) installLocked(base *fileEntry, place func() (inPlace bool, err err
 	}
 	l.segMu.Unlock()
 	l.trimHistoryLocked()
+	l.oldestLocked()
 	return nil
 }
 

@@ -71,7 +71,7 @@ func (s *Server) switchAppendOnly(v *config.Values) error {
 	}
 	if !v.AppendOnly {
 		s.dropSnapshot(kindAOF)
-		s.setBaseless(false)
+		s.rewrite.baseless.Store(false)
 		if !s.tail.On() {
 			return s.closeLog()
 		}
@@ -95,7 +95,7 @@ func (s *Server) switchAppendOnly(v *config.Values) error {
 	if err != nil {
 		return err
 	}
-	s.setBaseless(true)
+	s.rewrite.baseless.Store(true)
 	s.takeOver(old, l)
 	if err = s.beginBase(); err != nil {
 		off := *v
@@ -125,10 +125,14 @@ func (s *Server) takeOver(old, l *aof.Log) {
 	s.wakeInterested()
 }
 
-func (s *Server) setBaseless(v bool) {
-	s.rewrite.mu.Lock()
-	defer s.rewrite.mu.Unlock()
-	s.rewrite.baseless = v
+// DurableOffset is the log offset up to which a restart would find everything after a power loss; ok is false when there is no AOF, or its first base
+// is still to be written: what is in it is worth nothing then. Any goroutine.
+func (s *Server) DurableOffset() (off int64, ok bool) {
+	log := s.store.Log()
+	if log == nil || !log.OnDisk() || s.rewrite.baseless.Load() {
+		return 0, false
+	}
+	return log.Synced(), true
 }
 
 // beginBase begins to write the first base of an AOF that was switched on, or has that done when the snapshot that is running has ended.
@@ -147,11 +151,8 @@ func (s *Server) beginBase() error {
 
 // retryBase tries again to write a first base that could not be written.
 func (s *Server) retryBase() {
-	s.rewrite.mu.Lock()
-	wanted := s.rewrite.baseless
-	s.rewrite.mu.Unlock()
 	log := s.store.Log()
-	if !wanted || log == nil || !log.OnDisk() || s.loading.abandoned.Load() {
+	if !s.rewrite.baseless.Load() || log == nil || !log.OnDisk() || s.loading.abandoned.Load() {
 		return
 	}
 	if err := s.beginBase(); err != nil {

@@ -283,3 +283,32 @@ func TestRewriteBesideMemoryLog(t *testing.T) {
 	stopServer(t, s)
 	dial(t, testServer(t, dir)).want("GET a", "1")
 }
+
+// TestDurableOffset: until its first base is written an AOF that was switched on promises nothing, and the server does not end by itself.
+func TestDurableOffset(t *testing.T) {
+	s := testServer(t, t.TempDir(), "--appendonly", "no", "--rdb-key-save-delay", "1000000", "--enable-debug-command", "yes",
+		"--shutdown-timeout", "0")
+	c := dial(t, s)
+	if _, ok := s.DurableOffset(); ok {
+		t.Error("durable without an AOF")
+	}
+	c.want("DEBUG POPULATE 100", "OK", "CONFIG SET appendonly yes", "OK", "SET k v", "OK")
+	if err := s.syncLog(s.store.Log()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.DurableOffset(); ok {
+		t.Error("durable without a base")
+	}
+	if err := s.Shutdown(0); err != errShutdownFails {
+		t.Errorf("a shutdown that loses everything: %v", err)
+	}
+	c.want("CONFIG SET rdb-key-save-delay 0", "OK")
+	eventually(t, "the base is written", func() bool { _, ok := s.DurableOffset(); return ok })
+	if off, _ := s.DurableOffset(); off != s.store.Log().Reserved() {
+		t.Errorf("durable up to %d of %d", off, s.store.Log().Reserved())
+	}
+	c.want("CONFIG SET appendonly no", "OK")
+	if _, ok := s.DurableOffset(); ok {
+		t.Error("durable with the AOF off")
+	}
+}

@@ -61,7 +61,7 @@ func (s *Server) SnapshotDir() string {
 }
 
 // ReplaceData puts a snapshot in the place of all data and of the log: the log begins anew at its offset. Clients are answered -LOADING meanwhile.
-// It returns the database that the stream is in there. With an error the keyspace is empty, or half full, and no state of any log: only
+// It returns the database that the stream is in there. With an error the keyspace is empty, and no state of any log: only
 // another Replacement helps. Not on a loop's thread, and only by a replica.
 func (s *Server) ReplaceData(r Replacement) (db int, err error) {
 	s.configuring.Lock()
@@ -75,6 +75,11 @@ func (s *Server) ReplaceData(r Replacement) (db int, err error) {
 		return 0, err
 	}
 	defer s.endLoading()
+	defer func() {
+		if err != nil {
+			s.flushEverything()
+		}
+	}()
 	s.dropSnapshot(kindAOF, kindRDB, kindStream)
 	if err := s.closeLog(); err != nil {
 		s.log.Warningf("Closing the log that a snapshot replaces: %v", err)
@@ -124,11 +129,12 @@ func (s *Server) adopt(v *config.Values, r Replacement, db int) error {
 	if err != nil {
 		return err
 	}
+	s.rewrite.baseless.Store(false)
 	s.switchLog(log)
 	if r.RDBPath != "" {
 		return nil
 	}
-	s.setBaseless(true)
+	s.rewrite.baseless.Store(true)
 	return s.beginBase()
 }
 

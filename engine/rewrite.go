@@ -47,7 +47,6 @@ type rewrite struct {
 	job       *snapshotJob // running; nil: none
 	scheduled bool         // a rewrite shall follow the running save
 	saveNext  bool         // a save shall follow the running rewrite
-	baseless  bool         // the AOF was switched on, and its first base is not written yet
 	// afterwards are called when what runs has ended.
 	afterwards []func()
 
@@ -57,6 +56,8 @@ type rewrite struct {
 	lastSave               int64 // Unix s of the last successful save
 	dirtyAtSave            int64
 
+	// baseless: the AOF was switched on, and its first base is not written yet: a restart would find nothing of what is in it.
+	baseless atomic.Bool
 	// checkAt is the log offset at which automatic rewriting is next considered.
 	checkAt atomic.Int64
 }
@@ -305,10 +306,10 @@ func (j *snapshotJob) finish(err error) {
 			r.lastSave, r.dirtyAtSave = time.Now().Unix(), j.dirty
 		}
 	}
-	if j.kind == kindAOF {
-		r.baseless = r.baseless && err != nil
+	if j.kind == kindAOF && err == nil {
+		r.baseless.Store(false)
 	}
-	again := r.baseless && j.kind == kindAOF && !errors.Is(err, errGivenUp)
+	again := r.baseless.Load() && j.kind == kindAOF && !errors.Is(err, errGivenUp)
 	rewriteNext, saveNext, ended := r.scheduled, r.saveNext, r.afterwards
 	r.scheduled, r.saveNext, r.afterwards = false, false, nil
 	r.mu.Unlock()
@@ -319,6 +320,7 @@ func (j *snapshotJob) finish(err error) {
 	}
 	r.checkAt.Store(0)
 	close(j.ended)
+	s.WakeWaiters() // for DurableOffset
 	s.saves.look(s)
 	if rewriteNext {
 		if err := s.startRewrite(); err != nil {

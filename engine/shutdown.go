@@ -137,6 +137,13 @@ func (s *Server) abortShutdown() bool {
 func (s *Server) lastSave(how config.ShutdownFlags) error {
 	force := how&config.ShutdownForce != 0
 	v := s.cfg.Load()
+	if !s.awaitFirstBase(how) {
+		if !force {
+			s.log.Warningf("Writing initial AOF, can't exit.")
+			return errShutdownFails
+		}
+		s.log.Warningf("Writing initial AOF. Exit anyway.")
+	}
 	if log := s.store.Log(); log != nil && log.OnDisk() {
 		s.log.Noticef("Calling fsync() on the AOF file.")
 		if err := s.syncLog(log); err != nil {
@@ -160,6 +167,33 @@ func (s *Server) lastSave(how config.ShutdownFlags) error {
 		}
 	}
 	return nil
+}
+
+// awaitFirstBase gives the first base of an AOF that was switched on shutdown-timeout to be written. False: it is not, and the AOF is worth nothing:
+// all data would be lost.
+func (s *Server) awaitFirstBase(how config.ShutdownFlags) bool {
+	limit := time.Now().Add(time.Duration(s.cfg.Load().ShutdownTimeout) * time.Second)
+	for grace := 10; s.rewrite.baseless.Load(); {
+		s.rewrite.mu.Lock()
+		j := s.rewrite.job
+		s.rewrite.mu.Unlock()
+		left := time.Until(limit)
+		if left <= 0 || how&config.ShutdownNow != 0 {
+			return false
+		}
+		if j == nil { // between a save and the rewrite that follows it, or none follows
+			if grace--; grace < 0 {
+				return false
+			}
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		select {
+		case <-j.ended:
+		case <-time.After(left):
+		}
+	}
+	return true
 }
 
 // syncLog returns when everything published is on the disk, or cannot be brought there.

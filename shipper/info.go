@@ -92,7 +92,7 @@ func (sh *Shipper) InfoReplication(t *engine.InfoText) {
 	if log != nil {
 		oldest := log.Reserved() - held
 		if log.OnDisk() {
-			oldest = min(oldest, log.Oldest())
+			oldest = min(oldest, log.OldestSeen())
 		}
 		t.Int("repl_log_oldest_offset", oldest)
 	}

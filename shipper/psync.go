@@ -226,7 +226,7 @@ func (sh *Shipper) whyFull(log *aof.Log, id string, off int64) string {
 	}
 	oldest := sh.tail.First()
 	if log.OnDisk() {
-		oldest = min(oldest, log.Oldest())
+		oldest = min(oldest, log.OldestSeen())
 	}
 	if off < oldest {
 		return "it asks for offset " + itoa(off) + ", and the oldest still held is " + itoa(oldest)

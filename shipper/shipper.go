@@ -68,6 +68,13 @@ func (sh *Shipper) Loaded() error {
 			return fmt.Errorf("replicaof %s %d: %w", v.PrimaryHost, v.PrimaryPort, err)
 		}
 	}
+	if sh.srv.Streams() && !sh.isReplica() {
+		// The stream of before the start goes on in memory, for replicas that come back (repl-backlog-ttl).
+		sh.mu.Lock()
+		sh.lonely = time.Now()
+		sh.beatLocked()
+		sh.mu.Unlock()
+	}
 	sh.countGood()
 	return nil
 }

@@ -94,8 +94,8 @@ func (st *stream) refuse(c *netio.Conn, err error) {
 // ack acknowledges what has been applied and synced since the last time; with must also when that is nothing. On the loop.
 func (st *stream) ack(must bool) {
 	off, synced := st.f.Applied(), int64(-1)
-	if log := st.k.sh.srv.Log(); log != nil && log.OnDisk() {
-		synced = min(log.Synced(), off)
+	if durable, ok := st.k.sh.srv.DurableOffset(); ok {
+		synced = min(durable, off)
 	}
 	if off <= st.acked && synced <= st.fsynced && !must {
 		return

@@ -34,7 +34,7 @@ type waiter struct {
 // reached counts who has the write: our disk, and replicas.
 func (w *waiter) reached() (local, replicas int64) {
 	if w.aof {
-		if log := w.sh.srv.Log(); log != nil && log.OnDisk() && log.Synced() >= w.off {
+		if durable, ok := w.sh.srv.DurableOffset(); ok && durable >= w.off {
 			local = 1
 		}
 	}

@@ -420,3 +420,25 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// TestReplicaOf: what the directive takes, and that REWRITE says whom the server follows by now.
+func TestReplicaOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"replicaof 10.0.0.1 6380": "10.0.0.1 6380", "slaveof some.host 1": "some.host 1", "replicaof a 1\nreplicaof no one": "", "": "",
+	} {
+		c := mustRead(t, text)
+		if got := get(t, c, "replicaof") + "|" + get(t, c, "slaveof"); got != want+"|"+want {
+			t.Errorf("%q: %q", text, got)
+		}
+		if err := c.Set([]string{"replicaof", "b 2"}, Caller{}); err == nil || !strings.Contains(err.Error(), "immutable") {
+			t.Errorf("CONFIG SET replicaof: %v", err)
+		}
+		for host, want := range map[string]string{"c": "c 3", "": ""} {
+			c.Adjust(func(v *Values) { v.PrimaryHost, v.PrimaryPort = host, 3 })
+			again := rewritten(text, c.Load(), false)
+			if got := get(t, mustRead(t, again), "replicaof"); got != want {
+				t.Errorf("%q, following %q: rewritten as %q, which says %q", text, host, again, got)
+			}
+		}
+	}
+}
