@@ -51,8 +51,13 @@ func (s *Server) Loading() bool { return s.store.Loading.Load() }
 // beginLoading refuses clients' commands from now on, and returns when none that was let in before is running. total is how many bytes there are to
 // be loaded. With an error the server shuts down; otherwise endLoading must follow. Not on an event loop's thread.
 func (s *Server) beginLoading(total int64) error {
+	s.loading.mu.Lock()
+	return s.beginLoadingLocked(total)
+}
+
+// beginLoadingLocked is beginLoading with loading.mu held, which with an error it gives back.
+func (s *Server) beginLoadingLocked(total int64) error {
 	ld := &s.loading
-	ld.mu.Lock()
 	if err := ld.goesOn(); err != nil {
 		ld.mu.Unlock()
 		return err
@@ -93,11 +98,12 @@ func (s *Server) abandonLoading(on bool) {
 	s.loading.mu.Unlock() //lint:ignore SA2001 whoever had it has ended
 }
 
-// loadFirst loads the data when the server starts. On a goroutine of its own.
+// loadFirst loads the data when the server starts. On a goroutine of its own; loading.mu is held since before the first client could come: a SHUTDOWN
+// must find that there are no data yet.
 func (s *Server) loadFirst() {
 	ld := &s.loading
 	v := s.cfg.Load()
-	err := s.beginLoading(s.bytesToLoad())
+	err := s.beginLoadingLocked(s.bytesToLoad())
 	if err == nil {
 		err = s.load(v)
 		if err == nil {

@@ -207,3 +207,16 @@ func TestLoadAOFBesideWriters(t *testing.T) {
 	check(dial(t, s))
 	t.Logf("acknowledged %v, refused %v", acked, refused)
 }
+
+// TestShutdownBeforeLoading: a server that is ended between its first client and its first loaded key does not save that it has nothing.
+func TestShutdownBeforeLoading(t *testing.T) {
+	dir := filled(t, 10, "no")
+	for range 20 {
+		s := startOnly(t, dir, "--appendonly", "no")
+		if err := s.Shutdown(config.ShutdownSave); err != nil {
+			t.Fatal(err)
+		}
+		s.Wait()
+	}
+	dial(t, testServer(t, dir, "--appendonly", "no")).want("DBSIZE", "11")
+}

@@ -127,6 +127,7 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	ks.OnSparse(func() { n.Loops()[0].Post(s.compact) })
 	s.startExpiry()
 	// Before the first client can come.
+	s.loading.mu.Lock()
 	s.store.Loading.Store(true)
 	s.setGate(gateLoading, true)
 	if err := n.Start(); err != nil {
