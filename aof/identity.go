@@ -55,7 +55,8 @@ func (l *Log) ID() string { return l.ident.Load().id }
 func (l *Log) Ancestors() []Ancestor { return append([]Ancestor(nil), l.ident.Load().ancestors...) }
 
 // SetIdentity replaces the replication id and its ancestors, newest first, of which the first eight are kept. It returns when
-// they are durable; on an error the old identity stays.
+// they are durable; on an error the old identity stays. Of a log opened Fresh without a base the identity becomes durable with its first
+// base, as everything else does.
 func (l *Log) SetIdentity(id string, ancestors []Ancestor) error {
 	if err := checkID(id); err != nil {
 		return err

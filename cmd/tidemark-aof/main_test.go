@@ -147,3 +147,43 @@ func TestUsage(t *testing.T) {
 		t.Fatal(code, out)
 	}
 }
+
+// TestInspectReplica: what the directory of a server that took part in replication says of itself.
+func TestInspectReplica(t *testing.T) {
+	dir := t.TempDir()
+	earlier := aof.Ancestor{ID: strings.Repeat("ab", 20), End: 100}
+	l, _, err := aof.Open(aof.Options{Dir: dir, HistoryBytes: 1 << 20}, &text{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Follow(record(0), 3)
+	l.Commit(aof.GoalSync)
+	x := l.Mark()
+	rw, err := l.BeginRewrite(x)
+	if err == nil {
+		_, err = rw.Write([]byte("REDIS0010\xff\x00\x00\x00\x00\x00\x00\x00\x00"))
+	}
+	if err == nil {
+		err = rw.Commit()
+	}
+	if err == nil {
+		err = l.SetIdentity(l.ID(), []aof.Ancestor{earlier})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := l.Follow(record(1), 3)
+	l.Commit(aof.GoalSync)
+	closed(t)(l)
+	code, out := tool("inspect", dir)
+	if code != 0 || !strings.Contains(out, fmt.Sprintf("earlier    %s up to offset %d\n", earlier.ID, min(earlier.End, end))) ||
+		!strings.Contains(out, "appendonly.aof.1.incr.aof          history") || !strings.Contains(out, fmt.Sprintf("valid up to offset %d", end)) {
+		t.Fatal(code, out)
+	}
+	if code, out := tool("repair", "--yes", dir); code != 0 || strings.Contains(out, "cut ") {
+		t.Fatal(code, out)
+	}
+	if _, again := tool("inspect", dir); again != out {
+		t.Fatalf("a repair of what is sound changed it:\n%s\n%s", out, again)
+	}
+}
