@@ -52,7 +52,7 @@ const maxPacked = 1 << 30
 // long for a small hash.
 func (e *editor) open(fields, bytes int, long bool) {
 	lim := &e.c.Store.Limits
-	long = long || int64(fields) > lim.HashEntries.Load()
+	long = long || int64(fields) > lim.HashEntries.Load() || bytes > maxPacked
 	switch {
 	case e.r == 0 && long:
 		e.form, e.c2 = draft, e.s.Draft(e.c.DB, keyspace.Hash, keyspace.HashTable)

@@ -238,6 +238,18 @@ func TestManyFieldsAtOnceMakeALargeHash(t *testing.T) {
 	}
 }
 
+// However large hash-max-listpack-value is, a packed list must not grow beyond what its header can tell.
+func TestMasses(t *testing.T) {
+	r := commandtest.New(t, families()...)
+	k := r.C.Store.MakeKey([]byte("h"))
+	e := editor{c: r.C, k: &k, s: k.Shard}
+	e.open(1, maxPacked+1, false)
+	if e.form != draft {
+		t.Fatal("a gigabyte makes a small hash")
+	}
+	k.Shard.Discard(e.c2)
+}
+
 // fill makes a hash of n fields, small or large.
 func fill(r *commandtest.Runner, key string, n int) {
 	for i := range n {
