@@ -182,3 +182,24 @@ func Quote(s string) string {
 	b.WriteByte('"')
 	return b.String()
 }
+
+// SameNumbers reports whether two replies are equal but for how numbers are printed: 0.1 and 0.10000000000000001 are the same.
+func SameNumbers(a, b Reply) bool {
+	if a.String() == b.String() {
+		return true
+	}
+	if a.Kind != b.Kind || len(a.Elems) != len(b.Elems) {
+		return false
+	}
+	if len(a.Elems) == 0 {
+		x, err1 := strconv.ParseFloat(a.Str, 64)
+		y, err2 := strconv.ParseFloat(b.Str, 64)
+		return err1 == nil && err2 == nil && x == y && (a.Kind == Bulk || a.Kind == Double)
+	}
+	for i := range a.Elems {
+		if !SameNumbers(a.Elems[i], b.Elems[i]) {
+			return false
+		}
+	}
+	return true
+}

@@ -160,7 +160,7 @@ func (t *table) moveRoot(e entry) {
 	src := coll.Mem{Heap: t.Heap, Root: &old, Hash: t.hash.hash}
 	dst := coll.Mem{Heap: t.Heap, Root: &moved, Hash: src.Hash}
 	before := t.Used()
-	clone(typ, enc, &dst, &src)
+	clone(typ, enc, &dst, &src, true)
 	moved.Bytes = t.Used() - before
 	drop(typ, enc, &src)
 	t.coll += moved.Bytes - old.Bytes

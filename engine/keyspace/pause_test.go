@@ -1,12 +1,16 @@
 package keyspace
 
 import (
+	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tidemark/engine/keyspace/coll"
 )
 
 // threadTime is the calling thread's CPU time: unlike the wall clock it leaves out what other processes on the machine
@@ -113,6 +117,113 @@ func BenchmarkPauses(b *testing.B) {
 			timed(&l, func() { s.Delete(0, h, r) })
 		}
 		l.report(b, "delete")
+		ks.Close()
+	}
+}
+
+// BenchmarkCollectionPauses reports the longest single calls on one sorted set of 4 M members: what adds to it, what changes it while a snapshot has it,
+// the snapshot's own steps under the lock, giving the key to another shard, and removing it.
+func BenchmarkCollectionPauses(b *testing.B) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const n = 4_000_000
+	for b.Loop() {
+		ks := New(Options{Shards: 2, Databases: 1})
+		timed := func(l *longest, f func()) {
+			from := threadTime(b)
+			f()
+			l.add(threadTime(b) - from)
+		}
+		place := func(name string) (*Shard, uint64, Ref) {
+			h := ks.Hash([]byte(name))
+			s := ks.Shard(ks.ShardIndex(h))
+			return s, h, s.Find(0, h, []byte(name))
+		}
+		s, h, _ := place("zset")
+		c := s.Draft(0, ZSet, SkipList)
+		s.Attach(c, h, 0, []byte("zset"), NoExpire, 0)
+		var key [16]byte
+		add := func(l *longest, i int) {
+			benchKey(&key, i)
+			mh, score := ks.Hash(key[:]), float64(uint32(i)*2654435761)
+			timed(l, func() {
+				s, h, r := place("zset")
+				c := s.Edit(0, h, r)
+				d, t := c.Dict(), c.Members()
+				if old := d.Find(mh, key[:]); old != 0 {
+					var pos coll.Pos
+					t.Seek(&pos, &coll.Probe{Key: coll.ScoreKey(coll.ScoreOf(c.Space, old)), Tie: key[:]})
+					t.Delete(&pos)
+					d.Remove(mh, old)
+				}
+				e := d.NewElem(coll.Scored, key[:], nil, math.Float64bits(score))
+				d.Insert(mh, e)
+				p := coll.Probe{Key: coll.ScoreKey(score), Tie: key[:]}
+				t.Insert(&p, coll.NewItem(p.Key, e, 1))
+				s.Settle(&c)
+			})
+		}
+		var l longest
+		for i := range n {
+			add(&l, i)
+		}
+		l.report(b, "add")
+		b.ReportMetric(float64(ks.Memory().Used)/n, "bytes/member")
+
+		ks.LockAll()
+		sn := ks.BeginSnapshot(func(dst []byte, db int, s *Shard, r Ref) []byte { return dst })
+		sn.LargeApart()
+		sn.InPieces(func(dst []byte, db int, s *Shard, r Ref, p *Progress) []byte {
+			m := s.Open(r)
+			t := coll.Tree{Mem: &m}
+			var pos coll.Pos
+			for t.At(&pos, p.At); pos.Valid() && len(dst) < 64<<10; t.Next(&pos) {
+				dst = append(dst, coll.KeyOf(m.Space, pos.Item().Ref())...)
+				p.At++
+			}
+			p.More = pos.Valid()
+			return dst
+		})
+		ks.UnlockAll()
+		l = longest{}
+		var steps longest
+		var dst []byte
+		for left, i := 2, 0; left > 0; {
+			left = 2
+			for j := range 2 {
+				var done bool
+				timed(&steps, func() { dst, done = sn.Step(j, dst[:0]) })
+				if done {
+					left--
+				}
+				if sn.LargeWaiting(j) {
+					dst, _ = sn.StepLarge(j, dst[:0])
+				}
+			}
+			for range 50 {
+				i = (i*7 + 1234567) % n
+				add(&l, i)
+			}
+		}
+		sn.Close()
+		l.report(b, "change-in-snapshot")
+		steps.report(b, "step")
+
+		l = longest{}
+		other := "other"
+		for i := 0; ; i++ {
+			if o, _, _ := place(other); o != s {
+				break
+			}
+			other = fmt.Sprint("other", i)
+		}
+		o, oh, _ := place(other)
+		s, h, r := place("zset")
+		var moved Ref
+		timed(&l, func() { moved = s.Move(0, h, r, o, 0, oh, []byte(other)) })
+		timed(&l, func() { o.Delete(0, oh, moved) })
+		b.ReportMetric(float64(l.d[0].Nanoseconds())/1e3, "rename-µs")
+		b.ReportMetric(float64(l.d[1].Nanoseconds())/1e3, "delete-µs")
 		ks.Close()
 	}
 }

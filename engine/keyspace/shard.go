@@ -436,7 +436,7 @@ func (s *Shard) Move(db int, h uint64, r Ref, dst *Shard, dstDB int, dstHash uin
 		t.rehouse(entry{d.Ptr(n)}.root(), dst, d)
 		s.unlink(db, t, h, r, false)
 	case e.rooted():
-		dst.cloneRoot(d, entry{d.Ptr(n)}, e)
+		dst.cloneRoot(d, entry{d.Ptr(n)}, e, e.root().Hold == 0 || t.holdOf(e.root()) == nil)
 		s.unlink(db, t, h, r, true)
 	default:
 		s.unlink(db, t, h, r, true)
@@ -456,7 +456,7 @@ func (s *Shard) Copy(db int, r Ref, dst *Shard, dstDB int, dstHash uint64, dstKe
 	p := put{Type(w >> typeShift & 7), Encoding(w >> encShift & 15), uint32(w & accessMask), dst.birthEpoch(d, dstHash), at, dstKey, val, len(val)}
 	n := d.build(&p)
 	if e.rooted() {
-		dst.cloneRoot(d, entry{d.Ptr(n)}, e)
+		dst.cloneRoot(d, entry{d.Ptr(n)}, e, false)
 	}
 	dst.enter(dstDB, d, dstHash, n, at)
 	return n

@@ -42,8 +42,44 @@ var reading = map[string]reader{
 	"list":   {commands: [][]string{{"LRANGE", "KEY", "0", "-1"}}},
 	"set":    {commands: [][]string{{"SMEMBERS", "KEY"}}, form: servertest.Reply.Sorted},
 	"hash":   {commands: [][]string{{"HGETALL", "KEY"}}, form: fields},
-	"zset":   {commands: [][]string{{"ZRANGE", "KEY", "0", "-1", "WITHSCORES"}}},
+	"zset":   {commands: [][]string{{"ZRANGE", "KEY", "0", "-1", "WITHSCORES"}}, form: scores},
 	"stream": {commands: [][]string{{"XRANGE", "KEY", "-", "+"}, {"XINFO", "STREAM", "KEY"}, {"XINFO", "GROUPS", "KEY"}}, form: withoutInternals},
+}
+
+// scores prints the scores of a sorted set in one way; servers do it in several.
+func scores(r servertest.Reply) servertest.Reply {
+	r.Elems = slices.Clone(r.Elems)
+	for i, e := range r.Elems {
+		switch {
+		case len(e.Elems) == 2: // RESP3
+			r.Elems[i] = scores(e)
+		case i%2 == 1:
+			if f, err := strconv.ParseFloat(e.Str, 64); err == nil {
+				r.Elems[i] = servertest.Reply{Kind: servertest.Bulk, Str: strconv.FormatFloat(f, 'g', -1, 64)}
+			}
+		}
+	}
+	return r
+}
+
+// Value reads the value of one key of the present database.
+func Value(c *servertest.Client, key string) (string, error) {
+	typ, err := c.Do("TYPE", key)
+	if err != nil {
+		return "", err
+	}
+	out := typ.Str
+	how := reading[typ.Str]
+	for _, words := range how.commands {
+		words = slices.Clone(words)
+		words[slices.Index(words, "KEY")] = key
+		r, err := c.Do(words...)
+		if err != nil {
+			return "", err
+		}
+		out += " " + how.canonical(r)
+	}
+	return out, nil
 }
 
 // internals are fields of XINFO STREAM that tell how the data lie in memory.

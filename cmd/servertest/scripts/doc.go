@@ -14,6 +14,7 @@
 //	@since 7.2                 newer than the reference: only tidemark runs it; a "=" line or @match must tell the reply
 //	@expect-differ REASON      the replies may differ; with a "=" line tidemark's must be that
 //	@tolerate N                integers, and bulks that are integers, may differ by at most N
+//	@numbers                   numbers in bulk strings and doubles are compared as such: 0.1 is 0.10000000000000001
 //	@unordered                 elements of arrays and maps may come in any order
 //	@shape                     only kinds and lengths count, not contents
 //	@mask REGEXP               what matches is replaced by <mask> in both replies first (may repeat)

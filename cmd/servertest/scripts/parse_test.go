@@ -30,6 +30,7 @@ type step struct {
 	since     string
 	differ    string
 	tolerate  int64
+	numbers   bool
 	unordered bool
 	shape     bool
 	masks     []*regexp.Regexp
@@ -117,6 +118,8 @@ func (s *script) parseLine(n int, line string, next *step) error {
 			return fmt.Errorf("@expect-differ wants a reason")
 		}
 		next.differ = rest
+	case "numbers":
+		next.numbers = true
 	case "tolerate":
 		next.tolerate, err = strconv.ParseInt(rest, 10, 64)
 	case "unordered":

@@ -248,7 +248,8 @@ func (st *step) judge(replies []servertest.Reply, proto int) string {
 		}
 		return ""
 	}
-	if len(texts) > 1 && st.differ == "" && texts[0] != texts[1] && !near(replies[0], replies[1], st.tolerate) {
+	if len(texts) > 1 && st.differ == "" && texts[0] != texts[1] && !near(replies[0], replies[1], st.tolerate) &&
+		!(st.numbers && servertest.SameNumbers(replies[0], replies[1])) {
 		return show
 	}
 	return ""
@@ -299,6 +300,7 @@ func abs(n int64) int64 { return max(n, -n) }
 // The judge is what every script relies on: it must see differences.
 func TestJudge(t *testing.T) {
 	integer := func(n int64) servertest.Reply { return servertest.Reply{Kind: servertest.Integer, Int: n} }
+	bulk := func(s string) servertest.Reply { return servertest.Reply{Kind: servertest.Bulk, Str: s} }
 	list := func(e ...servertest.Reply) servertest.Reply {
 		return servertest.Reply{Kind: servertest.Array, Elems: e}
 	}
@@ -313,6 +315,10 @@ func TestJudge(t *testing.T) {
 		{"within tolerance", step{tolerate: 5}, integer(1), integer(6), true},
 		{"outside tolerance", step{tolerate: 5}, integer(1), integer(7), false},
 		{"nested tolerance", step{tolerate: 5}, list(integer(1)), list(integer(3)), true},
+		{"numbers", step{numbers: true}, list(bulk("0.1")), list(bulk("0.10000000000000001")), true},
+		{"other numbers", step{numbers: true}, list(bulk("0.1")), list(bulk("0.11")), false},
+		{"no numbers", step{numbers: true}, list(bulk("a")), list(bulk("b")), false},
+		{"numbers are text otherwise", step{}, bulk("0.1"), bulk("0.10000000000000001"), false},
 		{"order counts", step{}, list(integer(1), integer(2)), list(integer(2), integer(1)), false},
 		{"unordered", step{unordered: true}, list(integer(1), integer(2)), list(integer(2), integer(1)), true},
 		{"wanted", step{want: [4]string{2: ":1"}}, integer(1), integer(1), true},

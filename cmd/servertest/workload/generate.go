@@ -26,6 +26,24 @@ type Op struct {
 	Unordered bool
 	Slack     int64 // by how much integers may differ: replies that depend on each server's clock
 	Settle    bool  // wait until short expiries have certainly passed on both sides
+	Numbers   bool  // bulk strings that are numbers are compared as such: scores, which Redis prints otherwise since 7.2
+}
+
+// A family makes the commands of one package of the engine. How often it is drawn goes by its weight.
+type family struct {
+	weight int
+	make   func(*Generator, *Op)
+}
+
+// families is the one place where a family's commands are entered. Each has a file of its own here, but for the oldest.
+var families = []family{
+	{3, (*Generator).strings},
+	{1, (*Generator).bitmaps},
+	{2, (*Generator).generic},
+	{1, (*Generator).expiries},
+	{1, (*Generator).sessions},
+	{2, (*Generator).lists},
+	{2, (*Generator).hashes},
 }
 
 func (g *Generator) pick(list ...string) string { return list[g.Rnd.IntN(len(list))] }
@@ -126,8 +144,17 @@ func (g *Generator) expiry(o *Op) (word, at string) {
 // Next makes a command.
 func (g *Generator) Next() Op {
 	o := Op{}
-	families := []func(*Op){g.strings, g.strings, g.strings, g.bitmaps, g.generic, g.generic, g.expiries, g.sessions, g.lists, g.lists, g.hashes, g.hashes}
-	families[g.Rnd.IntN(len(families))](&o)
+	total := 0
+	for _, f := range families {
+		total += f.weight
+	}
+	at := g.Rnd.IntN(total)
+	for _, f := range families {
+		if at -= f.weight; at < 0 {
+			f.make(g, &o)
+			break
+		}
+	}
 	if g.chance(2) { // one word too few or too many
 		if g.chance(50) && len(o.Args) > 1 {
 			o.Args = o.Args[:len(o.Args)-1]

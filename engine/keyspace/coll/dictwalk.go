@@ -3,6 +3,8 @@ package coll
 import (
 	"math/bits"
 	"unsafe"
+
+	"tidemark/engine/keyspace/arena"
 )
 
 // homed calls f for the elements whose home is bucket b of a segment.
@@ -128,10 +130,18 @@ func (d Dict) Drop() {
 
 // CloneFrom makes d, which is empty, a copy of src, which may lie in another heap.
 func (d Dict) CloneFrom(src Dict) {
-	d.Root.dict, d.Root.N = d.cloneWord(src, src.Root.dict), src.Root.N
+	d.Root.dict, d.Root.N = d.cloneWord(src, src.Root.dict, false), src.Root.N
 }
 
-func (d Dict) cloneWord(src Dict, w word) word {
+// MoveFrom is CloneFrom of a Dict that is dropped next, and that nobody holds: Moved tells from then on which element has taken the place of one of its.
+func (d Dict) MoveFrom(src Dict) {
+	d.Root.dict, d.Root.N = d.cloneWord(src, src.Root.dict, true), src.Root.N
+}
+
+// Moved returns what MoveFrom made of an element.
+func Moved(s arena.Space, r Ref) Ref { return Ref(*u64(s.Ptr(r), 0)) }
+
+func (d Dict) cloneWord(src Dict, w word, move bool) word {
 	if w == 0 {
 		return 0
 	}
@@ -144,7 +154,7 @@ func (d Dict) cloneWord(src Dict, w word) word {
 	p := d.Ptr(r)
 	*stampOf(p) = d.Root.Hold
 	if !w.isDir() {
-		d.cloneElems(p, w.buckets())
+		d.cloneElems(p, w.buckets(), move)
 		return w.withRef(r)
 	}
 	var last, clone word
@@ -152,19 +162,26 @@ func (d Dict) cloneWord(src Dict, w word) word {
 		slot := dirSlot(p, i)
 		if *slot != last {
 			last = *slot
-			clone = d.cloneWord(src, last)
+			clone = d.cloneWord(src, last, move)
 		}
 		*slot = clone
 	}
 	return w.withRef(r)
 }
 
-func (d Dict) cloneElems(seg unsafe.Pointer, buckets uint) {
+func (d Dict) cloneElems(seg unsafe.Pointer, buckets uint, move bool) {
 	for b := range buckets {
 		p := bucketAt(seg, b)
 		for i := range slotsIn {
-			if slot := u64(p, 8+i*8); *slot != 0 {
-				*slot = *slot&^refMask | fresh | uint64(d.cloneElem(Ref(*slot&refMask)))
+			slot := u64(p, 8+i*8)
+			if *slot == 0 {
+				continue
+			}
+			old := Ref(*slot & refMask)
+			r := d.cloneElem(old)
+			*slot = *slot&^refMask | fresh | uint64(r)
+			if move {
+				*u64(d.Ptr(old), 0) = uint64(r) // a block has 16 bytes at least
 			}
 		}
 	}
