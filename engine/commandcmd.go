@@ -244,59 +244,71 @@ func (s *Server) commandDocs(c *command.Ctx) {
 // writeDocs writes what COMMAND DOCS says of one command.
 func writeDocs(c *command.Ctx, d *command.Descriptor) {
 	w := c.W
-	fields := 0
-	at := len(w.B)
-	text := func(name, value string) {
-		if value != "" {
-			w.BulkString(name)
-			w.BulkString(value)
-			fields++
-		}
-	}
-	text("summary", d.Summary)
-	text("since", d.Since)
-	text("group", d.Group)
-	text("complexity", d.Complexity)
+	m := beginMap(c)
+	m.text("summary", d.Summary)
+	m.text("since", d.Since)
+	m.text("group", d.Group)
+	m.text("complexity", d.Complexity)
 	if len(d.DocFlags) > 0 {
-		w.BulkString("doc_flags")
+		m.name("doc_flags")
 		writeWords(c, d.DocFlags, "")
-		fields++
 	}
-	text("deprecated_since", d.Deprecated)
-	text("replaced_by", d.ReplacedBy)
+	m.text("deprecated_since", d.Deprecated)
+	m.text("replaced_by", d.ReplacedBy)
 	if len(d.History) > 0 {
-		w.BulkString("history")
+		m.name("history")
 		w.Set(len(d.History))
 		for _, h := range d.History {
 			w.Array(2)
 			w.BulkString(h[0])
 			w.BulkString(h[1])
 		}
-		fields++
 	}
 	if len(d.Args) > 0 {
-		w.BulkString("arguments")
+		m.name("arguments")
 		writeArgs(c, d.Args)
-		fields++
 	}
 	if len(d.Sub) > 0 {
-		w.BulkString("subcommands")
+		m.name("subcommands")
 		w.Map(len(d.Sub))
 		for _, sub := range d.Sub {
 			w.BulkString(sub.FullName())
 			writeDocs(c, sub)
 		}
-		fields++
 	}
-	insertMap(c, at, fields)
+	m.end()
 }
 
-// insertMap puts the header of a map before what was written since at: its size is known only now.
-func insertMap(c *command.Ctx, at, fields int) {
-	body := append([]byte(nil), c.W.B[at:]...)
-	c.W.B = c.W.B[:at]
-	c.W.Map(fields)
-	c.W.B = append(c.W.B, body...)
+// openMap is a map reply whose size is known only at its end.
+type openMap struct {
+	c      *command.Ctx
+	at     int // where it begins
+	fields int
+}
+
+func beginMap(c *command.Ctx) *openMap { return &openMap{c: c, at: len(c.W.B)} }
+
+// name begins a field; its value follows.
+func (m *openMap) name(name string) {
+	m.c.W.BulkString(name)
+	m.fields++
+}
+
+// text writes a field, unless its value is empty.
+func (m *openMap) text(name, value string) {
+	if value != "" {
+		m.name(name)
+		m.c.W.BulkString(value)
+	}
+}
+
+// end puts the header before the fields.
+func (m *openMap) end() {
+	w := m.c.W
+	body := append([]byte(nil), w.B[m.at:]...)
+	w.B = w.B[:m.at]
+	w.Map(m.fields)
+	w.B = append(w.B, body...)
 }
 
 func writeArgs(c *command.Ctx, args []command.Arg) {
@@ -308,45 +320,34 @@ func writeArgs(c *command.Ctx, args []command.Arg) {
 
 func writeArg(c *command.Ctx, a *command.Arg) {
 	w := c.W
-	fields := 2
-	at := len(w.B)
-	text := func(name, value string) {
-		if value != "" {
-			w.BulkString(name)
-			w.BulkString(value)
-			fields++
-		}
-	}
-	w.BulkString("name")
+	m := beginMap(c)
+	m.name("name")
 	w.BulkString(a.Name)
-	w.BulkString("type")
+	m.name("type")
 	w.BulkString(a.Type)
 	if a.Type != "oneof" && a.Type != "block" {
 		display := a.Display
 		if display == "" {
 			display = a.Name
 		}
-		text("display_text", display)
+		m.text("display_text", display)
 	}
 	if a.Type == "key" {
-		w.BulkString("key_spec_index")
+		m.name("key_spec_index")
 		w.Int(int64(a.KeySpec))
-		fields++
 	}
-	text("token", a.Token)
-	text("since", a.Since)
-	text("deprecated_since", a.Deprecated)
+	m.text("token", a.Token)
+	m.text("since", a.Since)
+	m.text("deprecated_since", a.Deprecated)
 	if names := a.Flags.Names(); len(names) > 0 {
-		w.BulkString("flags")
+		m.name("flags")
 		writeWords(c, names, "")
-		fields++
 	}
 	if a.Type == "oneof" || a.Type == "block" {
-		w.BulkString("arguments")
+		m.name("arguments")
 		writeArgs(c, a.Args)
-		fields++
 	}
-	insertMap(c, at, fields)
+	m.end()
 }
 
 func (s *Server) commandList(c *command.Ctx) {

@@ -49,6 +49,20 @@ func store[T any](v *Values, d *Directive, at func(*Values) *T, x T) {
 	v.spare[d.index] = x
 }
 
+// setOne reads a value of one word.
+func setOne[T any](v *Values, d *Directive, in input, at func(*Values) *T, parse func(string) (T, error)) error {
+	s, err := in.one()
+	if err != nil {
+		return err
+	}
+	x, err := parse(s)
+	if err != nil {
+		return err
+	}
+	store(v, d, at, x)
+	return nil
+}
+
 // boolean is yes or no.
 type boolean struct {
 	def bool
@@ -56,15 +70,7 @@ type boolean struct {
 }
 
 func (k boolean) set(v *Values, d *Directive, in input) error {
-	s, err := in.one()
-	if err != nil {
-		return err
-	}
-	x, err := parseBool(s)
-	if err == nil {
-		store(v, d, k.at, x)
-	}
-	return err
+	return setOne(v, d, in, k.at, parseBool)
 }
 
 func (k boolean) get(v *Values, d *Directive) string     { return formatBool(load(v, d, k.at)) }
@@ -85,34 +91,33 @@ const (
 )
 
 func (k integer) set(v *Values, d *Directive, in input) error {
-	s, err := in.one()
-	if err != nil {
-		return err
-	}
-	x, err := parseInteger(s)
-	if err != nil {
-		return err
-	}
-	if err := between(x, k.min, k.max); err != nil {
-		return err
-	}
-	if k.check != nil {
-		if err := k.check(x); err != nil {
-			return err
+	return setOne(v, d, in, k.at, func(s string) (int64, error) {
+		x, err := parseInteger(s)
+		if err != nil {
+			return 0, err
 		}
-	}
-	if k.clamp != nil {
-		x = k.clamp(x)
-	}
-	store(v, d, k.at, x)
-	return nil
+		return accept(x, k.min, k.max, k.check, k.clamp)
+	})
 }
 
-func between(x, min, max int64) error {
+func outOfRange(min, max int64) error {
+	return fmt.Errorf("argument must be between %d and %d inclusive", min, max)
+}
+
+// accept gives what is stored for a number. check and clamp may be nil.
+func accept(x, min, max int64, check func(int64) error, clamp func(int64) int64) (int64, error) {
 	if x < min || x > max {
-		return fmt.Errorf("argument must be between %d and %d inclusive", min, max)
+		return 0, outOfRange(min, max)
 	}
-	return nil
+	if check != nil {
+		if err := check(x); err != nil {
+			return 0, err
+		}
+	}
+	if clamp != nil {
+		x = clamp(x)
+	}
+	return x, nil
 }
 
 func (k integer) get(v *Values, d *Directive) string {
@@ -128,19 +133,16 @@ type octal struct {
 }
 
 func (k octal) set(v *Values, d *Directive, in input) error {
-	s, err := in.one()
-	if err != nil {
-		return err
-	}
-	x, err := strconv.ParseInt(s, 8, 64)
-	if err != nil {
-		return errOctal
-	}
-	if x < 0 || x > k.max {
-		return fmt.Errorf("argument must be between %d and %o inclusive", 0, k.max)
-	}
-	store(v, d, k.at, x)
-	return nil
+	return setOne(v, d, in, k.at, func(s string) (int64, error) {
+		x, err := strconv.ParseInt(s, 8, 64)
+		if err != nil {
+			return 0, errOctal
+		}
+		if x < 0 || x > k.max {
+			return 0, fmt.Errorf("argument must be between %d and %o inclusive", 0, k.max)
+		}
+		return x, nil
+	})
 }
 
 func (k octal) get(v *Values, d *Directive) string     { return strconv.FormatInt(load(v, d, k.at), 8) }
@@ -156,32 +158,20 @@ type memory struct {
 }
 
 func (k memory) set(v *Values, d *Directive, in input) error {
-	s, err := in.one()
-	if err != nil {
-		return err
-	}
-	n, err := parseMemory(s)
-	if err != nil {
-		return err
-	}
-	max := k.max
-	if max == 0 {
-		max = maxInt64
-	}
-	if n > math.MaxInt64 || int64(n) < k.min || int64(n) > max {
-		return fmt.Errorf("argument must be between %d and %d inclusive", k.min, max)
-	}
-	x := int64(n)
-	if k.check != nil {
-		if err := k.check(x); err != nil {
-			return err
+	return setOne(v, d, in, k.at, func(s string) (int64, error) {
+		n, err := parseMemory(s)
+		if err != nil {
+			return 0, err
 		}
-	}
-	if k.clamp != nil {
-		x = k.clamp(x)
-	}
-	store(v, d, k.at, x)
-	return nil
+		max := k.max
+		if max == 0 {
+			max = maxInt64
+		}
+		if n > math.MaxInt64 {
+			return 0, outOfRange(k.min, max)
+		}
+		return accept(int64(n), k.min, max, k.check, k.clamp)
+	})
 }
 
 func (k memory) get(v *Values, d *Directive) string { return strconv.FormatInt(load(v, d, k.at), 10) }
@@ -196,30 +186,26 @@ type share struct {
 }
 
 func (k share) set(v *Values, d *Directive, in input) error {
-	s, err := in.one()
-	if err != nil {
-		return err
-	}
-	if p, ok := strings.CutSuffix(s, "%"); ok {
-		n, err := parseInteger(p)
-		if err != nil || n < 0 {
-			return errPercent
+	return setOne(v, d, in, k.at, func(s string) (int64, error) {
+		if p, ok := strings.CutSuffix(s, "%"); ok {
+			n, err := parseInteger(p)
+			if err != nil || n < 0 {
+				return 0, errPercent
+			}
+			if n > 100 {
+				return 0, errors.New("percentage argument must be less or equal to 100")
+			}
+			return -n, nil
 		}
-		if n > 100 {
-			return errors.New("percentage argument must be less or equal to 100")
+		n, err := parseMemory(s)
+		if err != nil {
+			return 0, errPercent
 		}
-		store(v, d, k.at, -n)
-		return nil
-	}
-	n, err := parseMemory(s)
-	if err != nil {
-		return errPercent
-	}
-	if n > math.MaxInt64 {
-		return fmt.Errorf("argument must be between %d and %d inclusive", -100, int64(maxInt64))
-	}
-	store(v, d, k.at, int64(n))
-	return nil
+		if n > math.MaxInt64 {
+			return 0, outOfRange(-100, maxInt64)
+		}
+		return int64(n), nil
+	})
 }
 
 func (k share) get(v *Values, d *Directive) string {
@@ -246,17 +232,14 @@ type enum[T ~uint8] struct {
 }
 
 func (k enum[T]) set(v *Values, d *Directive, in input) error {
-	s, err := in.one()
-	if err != nil {
-		return err
-	}
-	for i, name := range k.names {
-		if strings.EqualFold(name, s) {
-			store(v, d, k.at, T(i))
-			return nil
+	return setOne(v, d, in, k.at, func(s string) (T, error) {
+		for i, name := range k.names {
+			if strings.EqualFold(name, s) {
+				return T(i), nil
+			}
 		}
-	}
-	return errEnum(k.names)
+		return 0, errEnum(k.names)
+	})
 }
 
 func errEnum(names []string) error {
@@ -316,17 +299,12 @@ type text struct {
 }
 
 func (k text) set(v *Values, d *Directive, in input) error {
-	s, err := in.one()
-	if err != nil {
-		return err
-	}
-	if k.check != nil {
-		if err := k.check(s); err != nil {
-			return err
+	return setOne(v, d, in, k.at, func(s string) (string, error) {
+		if k.check == nil {
+			return s, nil
 		}
-	}
-	store(v, d, k.at, s)
-	return nil
+		return s, k.check(s)
+	})
 }
 
 func (k text) get(v *Values, d *Directive) string     { return load(v, d, k.at) }

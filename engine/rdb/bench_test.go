@@ -58,17 +58,23 @@ func BenchmarkSave(b *testing.B) {
 	}
 }
 
+// benchFile is a keyspace saved.
+func benchFile(b *testing.B, kind string) *bytes.Buffer {
+	ks := benchFill(b, kind)
+	ks.LockAll()
+	sn := Begin(ks, &Encoder{Compress: true})
+	ks.UnlockAll()
+	defer sn.Close()
+	var file bytes.Buffer
+	if _, err := Save(&file, ks, sn, SaveOptions{Checksum: true}); err != nil {
+		b.Fatal(err)
+	}
+	return &file
+}
+
 func BenchmarkDecode(b *testing.B) {
 	for _, kind := range []string{"random", "text"} {
-		ks := benchFill(b, kind)
-		ks.LockAll()
-		sn := Begin(ks, &Encoder{Compress: true})
-		ks.UnlockAll()
-		var file bytes.Buffer
-		if _, err := Save(&file, ks, sn, SaveOptions{Checksum: true}); err != nil {
-			b.Fatal(err)
-		}
-		sn.Close()
+		file := benchFile(b, kind)
 		b.Run(kind, func(b *testing.B) {
 			b.SetBytes(int64(file.Len()))
 			b.ReportAllocs()
@@ -112,15 +118,7 @@ func BenchmarkDecode(b *testing.B) {
 
 func BenchmarkEach(b *testing.B) {
 	for _, kind := range []string{"random", "text"} {
-		ks := benchFill(b, kind)
-		ks.LockAll()
-		sn := Begin(ks, &Encoder{Compress: true})
-		ks.UnlockAll()
-		var file bytes.Buffer
-		if _, err := Save(&file, ks, sn, SaveOptions{Checksum: true}); err != nil {
-			b.Fatal(err)
-		}
-		sn.Close()
+		file := benchFile(b, kind)
 		for _, warm := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%s warm=%v", kind, warm), func(b *testing.B) {
 				b.SetBytes(int64(file.Len()))

@@ -3,8 +3,6 @@ package crash
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,31 +19,19 @@ const (
 	readers = 2
 )
 
-func setting(t *testing.T, name string, fallback int64) int64 {
-	s := os.Getenv(name)
-	if s == "" {
-		return fallback
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", name, s, err)
-	}
-	return n
-}
-
 // Under always nothing acknowledged and nothing seen may be lost, whatever dies.
 func TestKillAlways(t *testing.T) {
-	loop(t, "always", int(setting(t, "TIDEMARK_CRASHES", 15)))
+	loop(t, "always", int(servertest.Setting(t, "TIDEMARK_CRASHES", 15)))
 }
 
 // Under everysec a process that dies loses nothing either: what was acknowledged
 // is in the page cache. (A power loss is another matter; docs/durability.md.)
 func TestKillEverysec(t *testing.T) {
-	loop(t, "everysec", int(setting(t, "TIDEMARK_CRASHES", 15)+2)/3)
+	loop(t, "everysec", int(servertest.Setting(t, "TIDEMARK_CRASHES", 15)+2)/3)
 }
 
 func loop(t *testing.T, policy string, crashes int) {
-	seed := uint64(setting(t, "TIDEMARK_SEED", time.Now().UnixNano()))
+	seed := uint64(servertest.Setting(t, "TIDEMARK_SEED", time.Now().UnixNano()))
 	t.Logf("seed %d, %d crashes", seed, crashes)
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	histories := make([]*history.History, writers)

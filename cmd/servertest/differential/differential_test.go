@@ -3,7 +3,6 @@ package differential
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sort"
 	"strconv"
 	"strings"
@@ -22,21 +21,9 @@ const (
 	stateEvery  = 500 // steps between comparisons of the whole state
 )
 
-func setting(t *testing.T, name string, fallback int64) int64 {
-	s := os.Getenv(name)
-	if s == "" {
-		return fallback
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", name, s, err)
-	}
-	return n
-}
-
 func TestDifferential(t *testing.T) {
-	seed := setting(t, "TIDEMARK_SEED", time.Now().UnixNano())
-	ops := int(setting(t, "TIDEMARK_DIFF_OPS", 30000))
+	seed := servertest.Setting(t, "TIDEMARK_SEED", time.Now().UnixNano())
+	ops := int(servertest.Setting(t, "TIDEMARK_DIFF_OPS", 30000))
 	for _, proto := range []string{"2", "3"} {
 		t.Run("resp"+proto, func(t *testing.T) {
 			t.Logf("repeat with TIDEMARK_SEED=%d TIDEMARK_DIFF_OPS=%d", seed, ops)

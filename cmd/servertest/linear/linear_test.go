@@ -27,21 +27,8 @@ const (
 )
 
 func TestLinearizable(t *testing.T) {
-	seed, rounds := uint64(time.Now().UnixNano()), 3
-	if s := os.Getenv("TIDEMARK_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seed = n
-	}
-	if s := os.Getenv("TIDEMARK_HISTORIES"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rounds = n
-	}
+	seed := uint64(servertest.Setting(t, "TIDEMARK_SEED", time.Now().UnixNano()))
+	rounds := int(servertest.Setting(t, "TIDEMARK_HISTORIES", 3))
 	t.Logf("seed %d, %d histories", seed, rounds)
 	rnd := rand.New(rand.NewPCG(seed, 5))
 	srv := servertest.StartTidemark(t, servertest.Config{Args: []string{

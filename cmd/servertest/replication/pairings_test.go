@@ -1,8 +1,6 @@
 package replication
 
 import (
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -31,24 +29,10 @@ func pairings() []pairing {
 	return list
 }
 
-// setting is a number from the environment.
-func setting(t *testing.T, name string, fallback int64) int64 {
-	t.Helper()
-	s := os.Getenv(name)
-	if s == "" {
-		return fallback
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s=%q: %v", name, s, err)
-	}
-	return n
-}
-
 // firstSeed is the seed of the first schedule, printed.
 func firstSeed(t *testing.T) uint64 {
 	t.Helper()
-	seed := uint64(setting(t, "TIDEMARK_SEED", time.Now().UnixNano()%1e9))
+	seed := uint64(servertest.Setting(t, "TIDEMARK_SEED", time.Now().UnixNano()%1e9))
 	t.Logf("TIDEMARK_SEED=%d", seed)
 	return seed
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tidemark/cmd/servertest"
 	"tidemark/cmd/servertest/cluster"
 )
 
@@ -23,7 +24,7 @@ func TestSchedules(t *testing.T) {
 	seed := firstSeed(t)
 	for _, p := range pairings() {
 		t.Run(p.String(), func(t *testing.T) {
-			for i := range uint64(setting(t, "TIDEMARK_SCHEDULES", 4)) {
+			for i := range uint64(servertest.Setting(t, "TIDEMARK_SCHEDULES", 4)) {
 				t.Run(strconv.FormatUint(seed+i, 10), func(t *testing.T) { newSchedule(t, p, seed+i).run() })
 			}
 		})
