@@ -14,7 +14,7 @@ func (ss *Session) InBackground(work func() (refusal string)) { ss.inBackground(
 // inBackgroundSaying is inBackground with other words than OK.
 func (ss *Session) inBackgroundSaying(done string, work func() (refusal string)) {
 	d := ss.loop.ctx.Cmd
-	ss.conn.Hold()
+	ss.conn.HoldQuietly() // the reply is promised, also to a client that has finished writing
 	ss.conn.SetIdleExempt(true)
 	go func() {
 		refusal := work()

@@ -94,6 +94,54 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// TestHeldAfterEnd: a client that says something which holds it, and in the same breath that it has finished, is noticed although no
+// further event comes. It gets what it was promised before.
+func TestHeldAfterEnd(t *testing.T) {
+	h := newBook()
+	h.custom = func(c *Conn, r *Request) bool {
+		switch string(r.Args[0]) {
+		case "BLOCK":
+			c.Hold()
+		case "GATED":
+			c.Gate(len(c.W.B), 10)
+			c.W.Simple("GATED")
+		default:
+			return false
+		}
+		return true
+	}
+	s := serve(t, Config{}, h)
+	for _, promised := range []string{"", "PING", "GATED"} {
+		c := dial(t, s)
+		h.conn(t, c)
+		began, release := make(chan struct{}), make(chan struct{})
+		s.Loops()[0].Post(func(*Loop) { close(began); <-release }) // so that data and end come with one event
+		<-began
+		if promised != "" {
+			c.send(t, request(promised))
+		}
+		c.send(t, request("BLOCK"))
+		c.Conn.(*net.TCPConn).CloseWrite()
+		close(release)
+		switch promised {
+		case "PING":
+			c.want(t, "+PONG")
+		case "GATED":
+			until(t, "it is held", func() bool { return s.Loops()[0].gatedLen.Load() == 1 })
+			if len(h.closed) > 0 {
+				t.Error("closed before what it was promised could leave")
+			}
+			h.synced.Store(10)
+			s.Loops()[0].Wake()
+			c.want(t, "+GATED")
+		}
+		c.wantEnd(t)
+		if err := <-h.closed; err != io.EOF {
+			t.Errorf("%q: %v", promised, err)
+		}
+	}
+}
+
 // TestHoldQuietly: a full ring must not cost a client its pipeline because it
 // has nothing more to say.
 func TestHoldQuietly(t *testing.T) {

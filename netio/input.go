@@ -154,6 +154,9 @@ func (l *Loop) eof(c *Conn) {
 	l.close(c, io.EOF)
 }
 
+// endedHeld: the client waits for something, and has finished writing. Nobody can tell whether it still listens, so it waits no longer.
+func (c *Conn) endedHeld() bool { return c.ended && c.stop == stopHeld && !c.quiet }
+
 // serve hands c.in[c.pos:] to the handler and keeps what is left.
 func (l *Loop) serve(c *Conn) {
 	if c.W.B == nil {
@@ -185,6 +188,9 @@ func (l *Loop) serve(c *Conn) {
 	l.weigh(c)
 	if !c.more && len(left) > 0 {
 		l.checkQuery(c, len(left))
+	}
+	if c.endedHeld() {
+		l.eof(c) // the end came together with the request that holds it, and no event will tell of it again
 	}
 	if len(c.W.B) == 0 && len(c.gates) == 0 && len(c.chunks) == 0 {
 		l.putBuf(c.W.B)

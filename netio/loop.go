@@ -295,8 +295,12 @@ func (l *Loop) dispatch(ev *event) {
 			l.close(c, c.closeErr)
 			return
 		}
-		if c.stop&stopHeld != 0 && (!c.quiet || ev.Events&evBroken != 0) {
+		if c.stop&stopHeld != 0 && ev.Events&evBroken != 0 {
 			l.close(c, nil)
+			return
+		}
+		if c.endedHeld() {
+			l.eof(c)
 			return
 		}
 	}
