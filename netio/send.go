@@ -9,20 +9,16 @@ import "golang.org/x/sys/unix"
 // has left, Send takes nothing. When it took less than p, the function given to OnWritable is called once there is room again. An error has
 // closed the connection, or will when Serve returns. p is not kept. Loop thread.
 func (c *Conn) Send(p []byte) (n int, err error) {
-	l := c.l()
 	if c.stop&(stopDead|stopDoomed) != 0 {
 		return 0, ErrClosed
 	}
-	if c.unsent() > 0 && !c.wantOut {
-		l.write(c, c.end())
+	if !c.Sent() {
 		if c.stop&(stopDead|stopDoomed) != 0 {
 			return 0, ErrClosed
 		}
-	}
-	if c.wantOut || c.unsent() > 0 {
-		c.sendWaits = true
 		return 0, nil
 	}
+	l := c.l()
 	for {
 		var errno unix.Errno
 		if n, errno = sysWrite(c.fd, p); errno == unix.EINTR {
@@ -46,6 +42,22 @@ func (c *Conn) Send(p []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// Sent writes what stands in W and reports whether all of it has left, so that somebody else may write to the socket. If it has not, the function
+// given to OnWritable is called once there is room. Loop thread.
+func (c *Conn) Sent() bool {
+	if c.unsent() > 0 && !c.wantOut && c.stop&(stopDead|stopDoomed) == 0 {
+		c.l().write(c, c.end())
+	}
+	if c.stop&(stopDead|stopDoomed) != 0 {
+		return false
+	}
+	if c.wantOut || c.unsent() > 0 {
+		c.sendWaits = true
+		return false
+	}
+	return true
 }
 
 // OnWritable sets what is called, on the loop, when a connection that did not take all that Send was given has room again.

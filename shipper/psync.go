@@ -175,11 +175,7 @@ func (sh *Shipper) enlist(ss *engine.Session, id string, off int64) {
 	if sh.config().ReplDisableNoDelay {
 		_ = unix.SetsockoptInt(r.conn.FD(), unix.IPPROTO_TCP, unix.TCP_NODELAY, 0) // only the packets get smaller if it fails
 	}
-	r.conn.OnWritable(func(*netio.Conn) {
-		if r.state.Load() == stateOnline {
-			r.feed(nowNanos())
-		}
-	})
+	r.conn.OnWritable(func(*netio.Conn) { r.writable() })
 	r.ackAt.Store(nowNanos())
 	sh.enrol(r)
 	sh.log.Noticef("Replica %s asks for synchronization", r.name())
@@ -189,8 +185,7 @@ func (sh *Shipper) enlist(ss *engine.Session, id string, off int64) {
 		if id != "?" {
 			sh.counts.partialRefused.Add(1)
 		}
-		// In the next turn, when the replies to its REPLCONFs have left: the goroutine that sends the snapshot goes past them.
-		r.conn.Post(func(*netio.Conn) { sh.queue.wait(sh, r) })
+		r.whenSent(func() { sh.queue.wait(sh, r) })
 		return
 	}
 	sh.counts.partial.Add(1)
@@ -200,7 +195,7 @@ func (sh *Shipper) enlist(ss *engine.Session, id string, off int64) {
 	} else {
 		w.Simple("CONTINUE")
 	}
-	r.conn.Post(func(*netio.Conn) { r.begin(off) })
+	r.whenSent(func() { r.begin(off) })
 }
 
 // whyFull says why a replica that has the log called id up to offset off cannot just continue; empty: it can.

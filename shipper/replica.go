@@ -52,6 +52,7 @@ type replica struct {
 	zip   []byte // the compressor's
 	// pressed counts down the pieces that are compressed since the socket last did not take everything.
 	pressed int
+	then    func()      // to be called once all replies have left; its loop's
 	cursor  *aof.Cursor // holds what the Tail has from off on; nil: none. Set under mu
 	pin     *aof.Pin    // holds what the segments have from off on; nil: none. Set under mu
 
@@ -139,6 +140,27 @@ func (r *replica) acked(off, synced int64, now int64) (moved bool) {
 		moved = true
 	}
 	return moved
+}
+
+// whenSent calls f when all replies so far have left: a bulk goroutine goes past what the connection still has to write. Its loop, while a
+// command of the replica's is executed; f is called later, on the loop.
+func (r *replica) whenSent(f func()) {
+	r.then = f
+	r.conn.Post(func(*netio.Conn) { r.writable() })
+}
+
+// writable is called when there may be room in the socket. Its loop.
+func (r *replica) writable() {
+	if f := r.then; f != nil {
+		if r.conn.Sent() {
+			r.then = nil
+			f()
+		}
+		return
+	}
+	if r.state.Load() == stateOnline {
+		r.feed(nowNanos())
+	}
 }
 
 // begin makes the replica one that is fed from off on. Its loop.
@@ -245,8 +267,9 @@ func (r *replica) fallBehind() {
 	if r.pin == nil {
 		r.pin = log.Pin(r.off)
 	}
+	pin := r.pin
 	r.mu.Unlock()
-	go r.catchUp(log)
+	go r.catchUp(log, pin)
 }
 
 // releaseLocked lets go of what is held for the replica in memory, and with segments also on the disk. mu must be held.
@@ -261,15 +284,16 @@ func (r *replica) releaseLocked(segments bool) {
 	}
 }
 
-// catchUp sends from the segments until the Tail holds what comes next. It is the bulk goroutine.
-func (r *replica) catchUp(log *aof.Log) {
+// catchUp sends from the segments, which pin keeps, until the Tail holds what comes next. It is the bulk goroutine. The pin is closed
+// at any moment, with the connection; to advance it does no harm then.
+func (r *replica) catchUp(log *aof.Log, pin *aof.Pin) {
 	out, err := r.newBulk()
 	if err == nil {
 		err = out.write(r.buf[r.pos:r.end])
 		r.pos, r.end = 0, 0
 		var c *aof.Cursor
 		if err == nil {
-			c, err = r.sendSegments(log, out)
+			c, err = r.sendSegments(log, pin, out)
 		}
 		out.close()
 		if err == nil {
@@ -280,7 +304,7 @@ func (r *replica) catchUp(log *aof.Log) {
 	r.giveUp(err)
 }
 
-func (r *replica) sendSegments(log *aof.Log, out *bulkWriter) (*aof.Cursor, error) {
+func (r *replica) sendSegments(log *aof.Log, pin *aof.Pin, out *bulkWriter) (*aof.Cursor, error) {
 	buf := make([]byte, bulkBytes)
 	for {
 		// First the cursor, then the reading: between the two the Tail may drop nothing that is needed.
@@ -309,7 +333,7 @@ func (r *replica) sendSegments(log *aof.Log, out *bulkWriter) (*aof.Cursor, erro
 		}
 		r.off += int64(n)
 		r.sentOff.Store(r.off)
-		r.pin.Advance(r.off)
+		pin.Advance(r.off)
 	}
 }
 

@@ -2,7 +2,9 @@ package shipper
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -360,4 +362,36 @@ func TestStartsAsReplica(t *testing.T) {
 		r.awaitLink()
 		awaitEqual(t, p, r)
 	}
+}
+
+// TestReplicaLeavesInBulk: connections of replicas that are far behind end at any moment while the segments are sent to them.
+func TestReplicaLeavesInBulk(t *testing.T) {
+	p := start(t, t.TempDir(), "--repl-backlog-size", "16kb", "--appendfsync", "no")
+	first := dial(t, p)
+	first.want("REPLCONF capa eof capa psync2", "OK")
+	first.send("PSYNC ? -1")
+	full := strings.Fields(first.reply()) // +FULLRESYNC id offset
+	if len(full) != 3 {
+		t.Fatalf("PSYNC: %q", full)
+	}
+	w := dial(t, p)
+	for range 64 {
+		w.send("SET k " + strings.Repeat("x", 256<<10))
+		w.reply()
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		c := dial(t, p)
+		c.want("REPLCONF capa eof capa psync2", "OK")
+		c.send("PSYNC " + full[1] + " 1")
+		if r := c.reply(); !strings.HasPrefix(r, "CONTINUE") {
+			t.Fatalf("PSYNC: %q", r)
+		}
+		if _, err := io.CopyN(io.Discard, c.r, rng.Int64N(8<<20)); err != nil {
+			t.Fatal(err)
+		}
+		c.c.(*net.TCPConn).SetLinger(0)
+		c.c.Close()
+	}
+	dial(t, p).want("PING", "PONG")
 }
