@@ -210,7 +210,7 @@ func (n *Node) must(args ...string) error {
 // Set changes a directive of the running node, and of its later lives.
 func (n *Node) Set(name, value string) error {
 	n.Conf[name] = value
-	return n.must("CONFIG", "SET", name, value)
+	return n.once("CONFIG", "SET", name, value)
 }
 
 // Follow makes the running node a replica of another.
@@ -284,6 +284,11 @@ func (n *Node) LogReady() bool {
 	f, err := n.Info("persistence")
 	return err == nil && f["aof_enabled"] == "1" && f["aof_rewrite_in_progress"] == "0" && f["aof_rewrite_scheduled"] == "0" &&
 		f["aof_last_bgrewrite_status"] == "ok" && f["aof_last_write_status"] == "ok"
+}
+
+// HidesOverflow reports whether a program of the cluster has that fault.
+func (n *Node) HidesOverflow() bool {
+	return slices.ContainsFunc(n.cluster.Nodes, func(o *Node) bool { return o.Program.HidesOverflow })
 }
 
 // Heal makes all links sound and lets all paused nodes go on.

@@ -16,14 +16,15 @@ import "tidemark/cmd/servertest"
 type Program struct {
 	Name string
 	Path func() (string, error)
-	Args []string // directives that it always gets
+	Args []string            // directives that it always gets
+	Vary map[string][]string // directives that change nothing of what is promised, and values of them to choose from
 	// KeepsOffset: a restart on the same log goes on at the same offset, as the same history.
 	KeepsOffset bool
 	// WaitAOF: it has the command.
 	WaitAOF bool
 	// AppendsFirst: a reply says that the write is in the log's file (not on the disk), under every policy.
 	AppendsFirst bool
-	// HidesOverflow: a BITFIELD whose changes all fail by OVERFLOW FAIL lengthens the string and is not replicated.
+	// HidesOverflow: a BITFIELD whose changes all fail by OVERFLOW FAIL lengthens the string and is neither replicated nor logged.
 	HidesOverflow bool
 }
 
@@ -35,8 +36,18 @@ var common = []string{"--save", "", "--protected-mode", "no", "--auto-aof-rewrit
 
 // Redis is the redis-server in PATH, as of 7.0.
 var Redis = Program{Name: "redis", Path: servertest.RedisBinary,
-	Args: append([]string{"--enable-debug-command", "yes"}, common...), HidesOverflow: true}
+	Args: append([]string{"--enable-debug-command", "yes"}, common...), HidesOverflow: true,
+	Vary: map[string][]string{
+		"repl-diskless-sync": {"yes", "no"},
+		"repl-diskless-load": {"disabled", "swapdb"},
+	}}
 
 // Tidemark is the server under test.
 var Tidemark = Program{Name: "tidemark", Path: servertest.Binary, Args: common,
-	KeepsOffset: true, WaitAOF: true, AppendsFirst: true}
+	KeepsOffset: true, WaitAOF: true, AppendsFirst: true,
+	Vary: map[string][]string{
+		"repl-compression":   {"yes", "no"},
+		"repl-diskless-load": {"disabled", "on-empty-db", "swapdb"},
+		"aof-history-bytes":  {"0", "1mb", "64mb"},
+		"io-threads":         {"1", "3"},
+	}}

@@ -30,9 +30,13 @@ func startNodes(t *testing.T, conf map[string]string, programs ...cluster.Progra
 	return c, fabric
 }
 
+// each runs a test with all pairings side by side: most of it is waiting.
 func each(t *testing.T, f func(t *testing.T, p pairing)) {
 	for _, p := range pairings() {
-		t.Run(p.String(), func(t *testing.T) { f(t, p) })
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			f(t, p)
+		})
 	}
 }
 
