@@ -17,6 +17,8 @@ var docsNewer = map[string]string{
 	"command|getkeys":         "7.2 describes its arguments",
 	"command|getkeysandflags": "likewise",
 	"quit":                    "7.2 deprecates it",
+	"zrank":                   "7.2 gave it WITHSCORE",
+	"zrevrank":                "likewise",
 }
 
 // TestCommandDocsLikeRedis compares what COMMAND DOCS says of the commands both servers have. Summaries and histories are in each

@@ -19,6 +19,8 @@ var newer = map[string]string{
 	"command|getkeysandflags": "likewise",
 	"wait":                    "7.2 flags it as blocking",
 	"waitaof":                 "new in 7.2",
+	"zrank":                   "7.2 gave it WITHSCORE",
+	"zrevrank":                "likewise",
 }
 
 // TestCommandInfoLikeRedis compares what COMMAND INFO says of every command that both servers have.

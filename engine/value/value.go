@@ -256,14 +256,14 @@ func PackedScore(l packed.List, at int) float64 {
 	return f
 }
 
-// AppendScore appends the text of a score as packed sorted sets hold it: the shortest that reads back as the same number.
+// AppendScore appends the text of a score as packed sorted sets hold it: the shortest that reads back as the same number, but for the sign of zero.
 func AppendScore(dst []byte, f float64) []byte {
 	switch {
 	case math.IsInf(f, 1):
 		return append(dst, "inf"...)
 	case math.IsInf(f, -1):
 		return append(dst, "-inf"...)
-	case f == math.Trunc(f) && math.Abs(f) < 1<<53 && (f != 0 || !math.Signbit(f)):
+	case f == math.Trunc(f) && math.Abs(f) < 1<<53:
 		return strconv.AppendInt(dst, int64(f), 10)
 	}
 	return strconv.AppendFloat(dst, f, 'g', -1, 64)

@@ -138,11 +138,10 @@ func (w *Writer) Bool(b bool) {
 	}
 }
 
-// Double appends a floating point number with 17 significant digits; RESP2
-// gets it as a bulk string.
+// Double appends a floating point number, as AppendDouble has it; RESP2 gets it as a bulk string.
 func (w *Writer) Double(f float64) {
 	var a [40]byte
-	b := appendDouble(a[:0], f)
+	b := AppendDouble(a[:0], f)
 	if !w.RESP3 {
 		w.Bulk(b)
 		return
@@ -152,7 +151,9 @@ func (w *Writer) Double(f float64) {
 	w.B = append(w.B, '\r', '\n')
 }
 
-func appendDouble(b []byte, f float64) []byte {
+// AppendDouble appends the shortest text that reads back as the same number, laid out as Redis does since 7.2: integers that an int64 holds with
+// some room to spare in full, what is neither very large nor very small without an exponent.
+func AppendDouble(b []byte, f float64) []byte {
 	switch {
 	case math.IsInf(f, 1):
 		return append(b, "inf"...)
@@ -160,10 +161,63 @@ func appendDouble(b []byte, f float64) []byte {
 		return append(b, "-inf"...)
 	case math.IsNaN(f):
 		return append(b, "nan"...)
-	case f == math.Trunc(f) && math.Abs(f) < 1<<53:
+	case f == 0 && math.Signbit(f):
+		return append(b, "-0"...)
+	case f == math.Trunc(f) && math.Abs(f) < 1<<62:
 		return strconv.AppendInt(b, int64(f), 10)
 	}
-	return strconv.AppendFloat(b, f, 'g', 17, 64)
+	// d.ddde±x, of which the digits and the exponent are taken.
+	var a [32]byte
+	e := strconv.AppendFloat(a[:0], math.Abs(f), 'e', -1, 64)
+	var digits [20]byte
+	n, i := 0, 0
+	for ; e[i] != 'e'; i++ {
+		if e[i] != '.' {
+			digits[n] = e[i]
+			n++
+		}
+	}
+	exp := 0
+	for _, ch := range e[i+2:] {
+		exp = exp*10 + int(ch-'0')
+	}
+	if e[i+1] == '-' {
+		exp = -exp
+	}
+	if f < 0 {
+		b = append(b, '-')
+	}
+	d, k := digits[:n], exp-n+1 // the number is d times ten to the k
+	switch {
+	case k >= 0 && exp < n+7:
+		b = append(b, d...)
+		for range k {
+			b = append(b, '0')
+		}
+		return b
+	case k < 0 && (k > -7 || max(exp, -exp) < 4):
+		if exp < 0 {
+			b = append(b, "0."...)
+			for range -exp - 1 {
+				b = append(b, '0')
+			}
+			return append(b, d...)
+		}
+		b = append(append(b, d[:exp+1]...), '.')
+		return append(b, d[exp+1:]...)
+	}
+	b = append(b, d[0])
+	if n > 1 {
+		b = append(append(b, '.'), d[1:]...)
+	}
+	b = append(b, 'e')
+	if exp < 0 {
+		exp = -exp
+		b = append(b, '-')
+	} else {
+		b = append(b, '+')
+	}
+	return strconv.AppendInt(b, int64(exp), 10)
 }
 
 // BigNumber appends a decimal integer of any size; a bulk string in RESP2.

@@ -44,6 +44,7 @@ var families = []family{
 	{1, (*Generator).sessions},
 	{2, (*Generator).lists},
 	{2, (*Generator).hashes},
+	{2, (*Generator).zsets},
 }
 
 func (g *Generator) pick(list ...string) string { return list[g.Rnd.IntN(len(list))] }
@@ -158,7 +159,7 @@ func (g *Generator) Next() Op {
 	if g.chance(2) { // one word too few or too many
 		if g.chance(50) && len(o.Args) > 1 {
 			o.Args = o.Args[:len(o.Args)-1]
-		} else {
+		} else if !strings.HasSuffix(o.Args[0], "RANK") { // ZRANK may have one more since 7.2
 			o.Args = append(o.Args, g.pick("extra", "NX", "GET", "5"))
 		}
 	}
