@@ -11,7 +11,7 @@ import (
 func TestMain(m *testing.M) { servertest.Main(m) }
 
 // tidemarkReplicates says that tidemark has REPLICAOF, PSYNC and WAIT.
-const tidemarkReplicates = false
+const tidemarkReplicates = true
 
 // pairing is a primary's program and its replicas'. After a failover a replica's program is the primary's.
 type pairing struct{ primary, replica cluster.Program }
