@@ -11,6 +11,7 @@ import (
 
 // docsNewer says where COMMAND DOCS, being that of Redis 7.4, must differ from redis-server 7.0's.
 var docsNewer = map[string]string{
+	"hscan":                   "7.4 gave it NOVALUES",
 	"client|kill":             "7.4 has MAXAGE, and describes SKIPME in full",
 	"client|list":             "7.2 describes the ids without a block",
 	"client|pause":            "7.2 names the release that had it first, rather than the development version",

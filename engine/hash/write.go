@@ -38,7 +38,7 @@ func hmsetCommand() *command.Descriptor {
 		Group: "hash", Since: "2.0.0", Complexity: "O(N) where N is the number of fields",
 		Summary:  "Gives fields of a hash their values",
 		Args:     []command.Arg{keyArg, pairsArg()},
-		DocFlags: []string{"deprecated"}, Deprecated: "4.0.0", ReplacedBy: "`HSET` with several fields",
+		DocFlags: []string{"deprecated"}, Deprecated: "4.0.0", ReplacedBy: "`HSET` with multiple field-value pairs",
 	}
 }
 
