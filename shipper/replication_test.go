@@ -395,3 +395,45 @@ func TestReplicaLeavesInBulk(t *testing.T) {
 	}
 	dial(t, p).want("PING", "PONG")
 }
+
+// TestStuckReplica: a replica that reads nothing costs the primary no more memory than the limits allow, and stops nobody.
+func TestStuckReplica(t *testing.T) {
+	for _, aof := range []string{"yes", "no"} {
+		t.Run(aof, func(t *testing.T) {
+			p := start(t, t.TempDir(), "--appendonly", aof, "--repl-backlog-size", "64kb", "--client-output-buffer-limit", "replica 1mb 0 0",
+				"--repl-timeout", "2")
+			stuck := dial(t, p)
+			stuck.want("REPLCONF capa eof capa psync2", "OK")
+			stuck.send("PSYNC ? -1")
+			for { // the snapshot, up to its second mark
+				line, err := stuck.r.ReadString('\n')
+				if err != nil {
+					t.Fatal(err)
+				}
+				if mark, ok := strings.CutPrefix(strings.TrimSpace(line), "$EOF:"); ok {
+					for got := ""; !strings.HasSuffix(got, mark); {
+						b, err := stuck.r.ReadByte()
+						if err != nil {
+							t.Fatal(err)
+						}
+						got += string(b)
+					}
+					break
+				}
+			}
+			stuck.send("REPLCONF ACK 0") // and from here on it neither reads nor says anything
+			eventually(t, "the replica is fed", func() bool { return strings.Contains(p.field("slave0"), "state=online") })
+			c := dial(t, p)
+			value := strings.Repeat("v", 50_000)
+			most := int64(0)
+			for i := range 1200 { // 60 MB
+				c.want(fmt.Sprintf("SET k%d %s", i%20, value), "OK")
+				most = max(most, p.s.Tail().Bytes())
+			}
+			if most > 3<<20 {
+				t.Errorf("the Tail took %d bytes", most)
+			}
+			eventually(t, "the silent replica is closed", func() bool { return p.field("connected_slaves") == "0" })
+		})
+	}
+}
