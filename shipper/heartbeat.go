@@ -36,10 +36,10 @@ func (sh *Shipper) heartbeat() {
 		sh.srv.DropStream()
 		return
 	}
-	if primary && now.Sub(sh.pinged) >= time.Duration(v.ReplPingSeconds)*time.Second {
+	if primary && now.Sub(time.Unix(0, sh.pinged.Load())) >= time.Duration(v.ReplPingSeconds)*time.Second {
 		for _, r := range replicas {
 			if r.online() {
-				sh.pinged = now
+				sh.pinged.Store(now.UnixNano())
 				sh.say(pingBytes)
 				break
 			}

@@ -345,6 +345,16 @@ func (h *handshake) psync() error {
 	return fmt.Errorf("it answers PSYNC with %q", clip(reply))
 }
 
+// withConn calls f with the connection that streams, if the loop has it already.
+func (k *link) withConn(f func(*netio.Conn)) {
+	k.mu.Lock()
+	c := k.conn
+	k.mu.Unlock()
+	if c != nil {
+		f(c)
+	}
+}
+
 // stream has a loop run the stream, and returns when that has ended.
 func (k *link) stream(h *handshake) error {
 	rest, _ := h.in.Peek(h.in.Buffered())
@@ -404,10 +414,10 @@ func (k *link) stream(h *handshake) error {
 		case <-tick.C:
 			if time.Duration(nowNanos()-k.lastIO.Load()) > k.sh.timeout() {
 				k.sh.log.Warningf("MASTER timeout: no data nor PING received...")
-				st.conn.Kill()
+				k.withConn((*netio.Conn).Kill)
 				continue
 			}
-			st.conn.Post(func(*netio.Conn) { st.ack(true) })
+			k.withConn(func(c *netio.Conn) { c.Post(func(*netio.Conn) { st.ack(true) }) })
 		}
 	}
 }

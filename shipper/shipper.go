@@ -34,7 +34,7 @@ type Shipper struct {
 
 	all    atomic.Pointer[[]*replica] // replicas, for those who only look
 	asked  atomic.Int64               // offset up to which acknowledgements were asked for in the stream
-	pinged time.Time                  // the heartbeat's
+	pinged atomic.Int64               // Unix ns: when the heartbeat last put a PING into the stream
 	counts struct{ full, partial, partialRefused atomic.Int64 }
 
 	acks chan struct{} // filled at each acknowledgement, for those who wait for one outside the loops
