@@ -187,10 +187,9 @@ type handshake struct {
 	conn   net.Conn
 	in     *bufio.Reader
 	offer  string // id asked for in PSYNC; ? for none
-	log    *aof.Log
-	off    int64 // log offset where the stream goes on
-	db     int   // database that it is in there
-	framed bool  // the stream comes in frames
+	off    int64  // log offset where the stream goes on
+	db     int    // database that it is in there
+	framed bool   // the stream comes in frames
 }
 
 // maxLine bounds what a primary may say in one line.

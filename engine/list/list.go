@@ -122,14 +122,6 @@ func (cu *cursor) is(enc []byte) bool {
 	return cu.large.Is(enc)
 }
 
-// text returns the element: a view of the list, or of buf.
-func (cu *cursor) text(buf *[20]byte) []byte {
-	if cu.small != nil {
-		return cu.small.Text(cu.at, buf)
-	}
-	return cu.large.Text(buf)
-}
-
 // clip turns the start and stop of a range, which count from the end when negative, into indexes within n elements. ok is false when the range is
 // empty.
 func clip(start, stop int64, n int) (from, to int, ok bool) {
