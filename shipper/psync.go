@@ -79,7 +79,7 @@ func (sh *Shipper) replconf(c *command.Ctx) {
 				r.framed = sh.config().ReplCompression != config.CompressNo
 			}
 		case "version":
-			r.version = string(v)
+			// Redis 7.2 and later say it; nothing here depends on it.
 		default:
 			w.Error("ERR Unrecognized REPLCONF option: " + string(bytes.ToValidUTF8(c.Args[i], []byte("?"))))
 			return

@@ -29,7 +29,6 @@ type replica struct {
 	psync2  bool
 	swift   bool   // acknowledges at once: a tidemark, which need not be asked
 	framed  bool   // the stream goes in frames, see frame.go; decided when it says it can
-	version string // as it calls itself; empty: it does not
 
 	state atomic.Int32
 
