@@ -23,12 +23,12 @@ type replica struct {
 	loop *netio.Loop // a replica's connection stays where it is
 
 	// What it said of itself. Its loop writes them before PSYNC; read by others afterwards.
-	port    int
-	ip      string
-	eof     bool // takes a snapshot of unknown length
-	psync2  bool
-	swift   bool   // acknowledges at once: a tidemark, which need not be asked
-	framed  bool   // the stream goes in frames, see frame.go; decided when it says it can
+	port   int
+	ip     string
+	eof    bool // takes a snapshot of unknown length
+	psync2 bool
+	swift  bool // acknowledges at once: a tidemark, which need not be asked
+	framed bool // the stream goes in frames, see frame.go; decided when it says it can
 
 	state atomic.Int32
 
