@@ -157,13 +157,18 @@ func (g *Generator) Next() Op {
 		}
 	}
 	if g.chance(2) { // one word too few or too many
-		if g.chance(50) && len(o.Args) > 1 {
+		if g.chance(50) && len(o.Args) > 1 && !drawsLots(o.Args[0]) {
 			o.Args = o.Args[:len(o.Args)-1]
 		} else if !strings.HasSuffix(o.Args[0], "RANK") { // ZRANK may have one more since 7.2
 			o.Args = append(o.Args, g.pick("extra", "NX", "GET", "5"))
 		}
 	}
 	return o
+}
+
+// drawsLots reports whether the command picks at random when its count is left out: two servers then differ, and rightly.
+func drawsLots(command string) bool {
+	return strings.Contains(command, "RAND") || command == "SPOP"
 }
 
 func (o *Op) set(args ...string) { o.Args = append(o.Args[:0], args...) }
