@@ -51,6 +51,7 @@ func setLimits(l *value.Limits, v *config.Values) {
 	l.ZSetEntries.Store(v.ZSetMaxEntries)
 	l.ZSetValue.Store(v.ZSetMaxValueBytes)
 	l.ListSize.Store(v.ListMaxListpackSize)
+	l.HLLSparseBytes.Store(v.HLLSparseMaxBytes)
 }
 
 // watchConfig makes CONFIG SET take effect at once. Directives that are read through Config.Load where they matter need nothing here.
@@ -117,7 +118,7 @@ func (s *Server) watchConfig() {
 	s.cfg.OnChangeOf([]string{"requirepass", "protected-mode", "maxmemory", "maxmemory-clients", "maxmemory-policy", "maxmemory-samples",
 		"maxmemory-eviction-tenacity", "lazyfree-lazy-eviction", "lfu-log-factor", "lfu-decay-time", "lazyfree-lazy-expire", "proto-max-bulk-len",
 		"latency-tracking", "loglevel", "hash-max-listpack-entries", "hash-max-listpack-value", "set-max-intset-entries", "set-max-listpack-entries",
-		"set-max-listpack-value", "zset-max-listpack-entries", "zset-max-listpack-value", "list-max-listpack-size"},
+		"set-max-listpack-value", "zset-max-listpack-entries", "zset-max-listpack-value", "list-max-listpack-size", "hll-sparse-max-bytes"},
 		func(_, v *config.Values) error {
 			if err := s.applyConfig(v); err != nil {
 				return err

@@ -275,6 +275,12 @@ func (c *Ctx) expireDue(i, limit int) (n int, stuck bool) {
 	return n, stuck
 }
 
+// MayChange says whether a command that is no write, but MayReplicate, may change something on the side: on a replica it may not, nor while
+// the log takes nothing.
+func (c *Ctx) MayChange() bool {
+	return c.Replay || !c.Store.Following.Load() && !c.logStuck(c.home)
+}
+
 // logStuck: nothing should be removed on the server's own account just now, because the shard's ring is full or the log refuses writes.
 func (c *Ctx) logStuck(shard int) bool {
 	return c.log != nil && (c.log.Err() != nil || !c.log.Room(shard))

@@ -24,8 +24,8 @@ const (
 	SkipMonitor
 	SkipSlowlog
 	Fast
-	NoAuth // allowed before AUTH
-	MayReplicate
+	NoAuth       // allowed before AUTH
+	MayReplicate // no write, but may change something all the same (Ctx.MayChange); not shown
 	NoAsyncLoading
 	NoMulti
 	MovableKeys
@@ -33,7 +33,7 @@ const (
 )
 
 var flagNames = []string{"write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
-	"skip_monitor", "skip_slowlog", "fast", "no_auth", "may_replicate", "no_async_loading", "no_multi", "movablekeys", "allow_busy"}
+	"skip_monitor", "skip_slowlog", "fast", "no_auth", "", "no_async_loading", "no_multi", "movablekeys", "allow_busy"}
 
 // Names lists the flags as COMMAND INFO spells them.
 func (f Flags) Names() []string { return bitNames(uint32(f), flagNames) }
@@ -41,7 +41,7 @@ func (f Flags) Names() []string { return bitNames(uint32(f), flagNames) }
 func bitNames(bits uint32, names []string) []string {
 	var out []string
 	for i, n := range names {
-		if bits&(1<<i) != 0 {
+		if bits&(1<<i) != 0 && n != "" {
 			out = append(out, n)
 		}
 	}

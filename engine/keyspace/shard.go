@@ -35,6 +35,9 @@ func (s *Shard) Key(r Ref) []byte { return s.entry(r).keyBytes() }
 // Value is a view of a string's bytes, valid until the next mutating call on the shard. Not to be written to.
 func (s *Shard) Value(r Ref) []byte { return s.entry(r).value(s.Space) }
 
+// ValueLen is the length of Value.
+func (s *Shard) ValueLen(r Ref) int { return s.entry(r).valueLen() }
+
 // Type returns the entry's data type.
 func (s *Shard) Type(r Ref) Type { return Type(*s.entry(r).word() >> typeShift & 7) }
 

@@ -31,6 +31,7 @@ type Limits struct {
 	SetEntries, SetValue   atomic.Int64 // set-max-listpack-entries, -value
 	ZSetEntries, ZSetValue atomic.Int64 // zset-max-listpack-entries, -value
 	ListSize               atomic.Int64 // list-max-listpack-size: elements when positive, -1 to -5 for 4 to 64 KiB
+	HLLSparseBytes         atomic.Int64 // hll-sparse-max-bytes
 }
 
 // SetDefaults sets Redis's defaults.
@@ -43,6 +44,7 @@ func (l *Limits) SetDefaults() {
 	l.ZSetEntries.Store(128)
 	l.ZSetValue.Store(64)
 	l.ListSize.Store(-2)
+	l.HLLSparseBytes.Store(3000)
 }
 
 // Fill is ListSize as coll.List wants it.

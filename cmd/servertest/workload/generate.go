@@ -45,6 +45,7 @@ var families = []family{
 	{2, (*Generator).lists},
 	{2, (*Generator).hashes},
 	{2, (*Generator).zsets},
+	{1, (*Generator).hyperloglogs},
 }
 
 func (g *Generator) pick(list ...string) string { return list[g.Rnd.IntN(len(list))] }
