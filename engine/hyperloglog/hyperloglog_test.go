@@ -81,7 +81,7 @@ func TestLikeRedis(t *testing.T) {
 		case n < 95:
 			return []string{"SET", key(), mangled(rnd)}
 		case n < 96:
-			return []string{"APPEND", key(), string([]byte{byte(rnd.IntN(256))})}
+			return []string{"APPEND", key(), string([]byte{byte(rnd.IntN(256)) &^ longBit})}
 		}
 		return []string{"DEL", key()}
 	})
