@@ -57,6 +57,9 @@ func (k *keyWait) Claim(how End, refusal string) bool {
 func (k *keyWait) Ended(ss *Session, how End) {
 	switch how {
 	case EndReady:
+		if len(k.reply) > 0 && k.reply[0] == '-' {
+			ss.srv.stats.failed(k.w.Command(), k.reply)
+		}
 		ss.deliver(k.reply, k.gate)
 		if k.wrote != 0 {
 			ss.lastWrite, ss.history = k.wrote, ss.srv.history.Load()

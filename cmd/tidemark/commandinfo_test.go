@@ -12,6 +12,12 @@ import (
 
 // newer says where Tidemark, being like Redis 7.4, must differ from the redis-server 7.0 it is compared with.
 var newer = map[string]string{
+	"blmove":                  "7.2 allows it in scripts",
+	"blpop":                   "likewise",
+	"brpop":                   "likewise",
+	"brpoplpush":              "likewise",
+	"bzpopmax":                "likewise",
+	"bzpopmin":                "likewise",
 	"client|no-touch":         "new in 7.2",
 	"client|setinfo":          "new in 7.2",
 	"client|setname":          "7.2 gave it tips for clients of clusters",

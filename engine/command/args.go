@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 	"unsafe"
+
+	"tidemark/engine/longdouble"
 )
 
 // Errors whose wording clients and test suites rely on.
@@ -120,9 +122,37 @@ func (c *Ctx) Timeout(i int) (ms int64, ok bool) {
 	case ms < 0:
 		c.W.Error("ERR timeout is negative")
 		ok = false
-	case ms > 1<<62/int64(time.Millisecond):
+	case ms > longestWaitMs:
 		c.W.Error("ERR timeout is out of range")
 		ok = false
 	}
 	return ms, ok
 }
+
+// Seconds parses argument i as a timeout in seconds, which may have a fraction, and returns it in ms, rounded up; 0 means none. ok is false
+// when it is none, and the error has been replied.
+func (c *Ctx) Seconds(i int) (ms int64, ok bool) {
+	f, ok := ParseFloat(c.Args[i])
+	if !ok {
+		var x longdouble.Number
+		if !x.Parse(c.Args[i]) {
+			c.W.Error("ERR timeout is not a float or out of range")
+			return 0, false
+		}
+		// A number all the same, in a notation or of a size that is not a double's.
+		f, _ = strconv.ParseFloat(string(x.AppendTo(nil)), 64)
+	}
+	f = math.Ceil(f * 1000)
+	switch {
+	case f < 0:
+		c.W.Error("ERR timeout is negative")
+		return 0, false
+	case f >= float64(math.MaxInt64-c.Now):
+		c.W.Error("ERR timeout is out of range")
+		return 0, false
+	}
+	return min(int64(f), longestWaitMs), true
+}
+
+// longestWaitMs is a century and more, and fits into a time.Duration.
+const longestWaitMs = 1 << 62 / int64(time.Millisecond)

@@ -55,10 +55,18 @@ type KeyWaiter struct {
 	typ     keyspace.Type
 	gone    bool
 	none    func(w *resp.Writer)
-	keys    []Key
+	places  []place
 	shards  []int // of the keys, each once
 	state   atomic.Uint32
 	late    atomic.Bool // its time was up while it was being tried
+}
+
+// place is a KeyWaiter's place in the queue of one of its keys. Whoever looks at more than w and key has the key's shard locked.
+type place struct {
+	w          *KeyWaiter
+	key        Key
+	queue      *keyQueue // nil once it has left
+	prev, next *place
 }
 
 // States of a KeyWaiter.
@@ -70,9 +78,10 @@ const (
 
 // keyQueue is the waiters for a key in order of arrival.
 type keyQueue struct {
-	id    watchKey
-	list  []*KeyWaiter
-	ready bool // it is in Ctx.ready
+	id          watchKey
+	first, last *place
+	gone        int  // how many of them set Waiting.Gone
+	ready       *Ctx // in whose ready it is
 }
 
 // waitQueues is what a shard has of them; nil while nobody waits.
@@ -105,26 +114,20 @@ func (c *Ctx) BlockOn(o Waiting) {
 	for _, a := range args {
 		w.args = append(w.args, append([]byte(nil), a...))
 	}
-	for i := range keys {
-		w.add(&keys[i])
-	}
-	for i := range c.Keys { // those it does not wait for, but needs
+	for i := range c.Keys { // also those it does not wait for, but needs
 		w.addShard(c.Keys[i].Shard.Index())
 	}
-	for i := range w.keys {
-		c.Store.enqueue(w, &w.keys[i])
-	}
-	b.WaitForKeys(w, o.TimeoutMs)
-}
-
-func (w *KeyWaiter) add(k *Key) {
-	for i := range w.keys {
-		if string(w.keys[i].Name) == string(k.Name) {
-			return
+	w.places = make([]place, len(keys))
+	n := 0
+	for i := range keys {
+		k := &keys[i]
+		w.places[n] = place{w: w, key: Key{append([]byte(nil), k.Name...), k.Hash, k.Shard, k.Arg}}
+		if c.Store.enqueue(&w.places[n]) {
+			n++
 		}
 	}
-	w.keys = append(w.keys, Key{append([]byte(nil), k.Name...), k.Hash, k.Shard, k.Arg})
-	w.addShard(k.Shard.Index())
+	w.places = w.places[:n]
+	b.WaitForKeys(w, o.TimeoutMs)
 }
 
 func (w *KeyWaiter) addShard(i int) {
@@ -136,47 +139,72 @@ func (w *KeyWaiter) addShard(i int) {
 	w.shards = append(w.shards, i)
 }
 
-// enqueue puts w into the queue of a key, whose shard is locked.
-func (st *Store) enqueue(w *KeyWaiter, k *Key) {
-	r := &st.rules[k.Shard.Index()]
+// enqueue puts a waiter into the queue of a key, whose shard is locked. False: the key was named twice, and it is there already.
+func (st *Store) enqueue(p *place) bool {
+	r := &st.rules[p.key.Shard.Index()]
 	if r.waiting == nil {
 		r.waiting = &waitQueues{map[watchKey]*keyQueue{}, map[int]int{}}
 	}
-	id := watchKey{w.db, string(k.Name)}
+	id := watchKey{p.w.db, string(p.key.Name)}
 	q := r.waiting.queues[id]
-	if q == nil {
-		q = &keyQueue{id: id}
+	switch {
+	case q == nil:
+		q = &keyQueue{id: id, first: p}
 		r.waiting.queues[id] = q
+		st.waitedKeys.Add(1)
+	case q.last.w == p.w: // nobody has come since
+		return false
+	default:
+		q.last.next, p.prev = p, q.last
 	}
-	q.list = append(q.list, w)
-	st.waiters.Add(1)
-	for _, i := range w.shards {
-		r.waiting.reach[i]++
-	}
-}
-
-// dequeue takes w out of the queue of a key, whose shard is locked.
-func (st *Store) dequeue(w *KeyWaiter, k *Key) {
-	r := &st.rules[k.Shard.Index()]
-	q := r.waiting.queues[watchKey{w.db, string(k.Name)}]
-	st.waiters.Add(-1)
-	for i, x := range q.list {
-		if x == w {
-			q.list = append(q.list[:i:i], q.list[i+1:]...) // a copy: the queue may be walked over just now
-			break
+	q.last, p.queue = p, q
+	if p.w.gone {
+		if q.gone++; q.gone == 1 {
+			st.waitedGone.Add(1)
 		}
 	}
-	for _, i := range w.shards {
+	st.waiters.Add(1)
+	for _, i := range p.w.shards {
+		r.waiting.reach[i]++
+	}
+	return true
+}
+
+// dequeue takes a waiter out of the queue of a key, whose shard is locked.
+func (st *Store) dequeue(p *place) {
+	q := p.queue
+	if p.queue = nil; p.prev != nil {
+		p.prev.next = p.next
+	} else {
+		q.first = p.next
+	}
+	if p.next != nil {
+		p.next.prev = p.prev
+	} else {
+		q.last = p.prev
+	}
+	if p.w.gone {
+		if q.gone--; q.gone == 0 {
+			st.waitedGone.Add(-1)
+		}
+	}
+	st.waiters.Add(-1)
+	r := &st.rules[p.key.Shard.Index()]
+	for _, i := range p.w.shards {
 		if r.waiting.reach[i]--; r.waiting.reach[i] == 0 {
 			delete(r.waiting.reach, i)
 		}
 	}
-	if len(q.list) == 0 {
+	if q.first == nil {
+		st.waitedKeys.Add(-1)
 		if delete(r.waiting.queues, q.id); len(r.waiting.queues) == 0 {
 			r.waiting = nil
 		}
 	}
 }
+
+// WaitedKeys is how many keys clients wait for, and how many of them for being removed, too (Waiting.Gone).
+func (st *Store) WaitedKeys() (all, gone int64) { return st.waitedKeys.Load(), st.waitedGone.Load() }
 
 // End claims the end of a wait for the client's own loop: from then on nobody serves it. False: it is being served, and Serve or TimeUp
 // follows, or has been.
@@ -189,36 +217,28 @@ func (w *KeyWaiter) End() bool {
 	return w.state.CompareAndSwap(stateWaits, stateEnded)
 }
 
+// Command is what the client waits with.
+func (w *KeyWaiter) Command() *Descriptor { return w.cmd }
+
 // None writes the reply of a wait in vain.
 func (w *KeyWaiter) None(out *resp.Writer) { w.none(out) }
 
 // Leave takes the client out of its keys' queues, when End has said true or the connection has closed. No shard is locked.
 func (st *Store) Leave(w *KeyWaiter) {
-	for i := range w.keys {
-		k := &w.keys[i]
-		k.Shard.Lock()
-		if r := &st.rules[k.Shard.Index()]; r.waiting != nil {
-			if q := r.waiting.queues[watchKey{w.db, string(k.Name)}]; q != nil && q.has(w) {
-				st.dequeue(w, k)
-			}
+	for i := range w.places {
+		p := &w.places[i]
+		p.key.Shard.Lock()
+		if p.queue != nil {
+			st.dequeue(p)
 		}
-		k.Shard.Unlock()
+		p.key.Shard.Unlock()
 	}
-}
-
-func (q *keyQueue) has(w *KeyWaiter) bool {
-	for _, x := range q.list {
-		if x == w {
-			return true
-		}
-	}
-	return false
 }
 
 // noteReady has the waiters for a key that has changed tried when the command is over. The key's shard is locked.
 func (c *Ctx) noteReady(r *shardRules, name []byte) {
-	if q := r.waiting.queues[watchKey{c.DB, string(name)}]; q != nil && !q.ready {
-		q.ready = true
+	if q := r.waiting.queues[watchKey{c.DB, string(name)}]; q != nil && q.ready != c {
+		q.ready = c
 		c.ready = append(c.ready, q)
 	}
 }
@@ -231,8 +251,8 @@ func (c *Ctx) ReadyDB(db int) {
 			continue
 		}
 		for id, q := range r.waiting.queues {
-			if id.db == db && !q.ready {
-				q.ready = true
+			if id.db == db && q.ready != c {
+				q.ready = c
 				c.ready = append(c.ready, q)
 			}
 		}
@@ -285,17 +305,20 @@ func (c *Ctx) serveReady() {
 	for len(c.ready) > 0 {
 		q := c.ready[0]
 		c.ready = c.ready[1:]
-		q.ready = false
+		q.ready = nil
 		name := []byte(q.id.key)
 		k := c.Store.MakeKey(name)
-		for _, w := range q.list {
+		// The next is taken first: who is served leaves. Nobody else does meanwhile, and nobody comes.
+		for p, next := q.first, (*place)(nil); p != nil; p = next {
+			w := p.w
+			next = p.next
 			db := c.DB
 			c.DB = q.id.db
 			r := c.Peek(&k)
 			c.DB = db
 			fits := r != 0 && k.Shard.Type(r) == w.typ
 			if !fits && !w.gone {
-				if r == 0 && !q.anyGone() {
+				if r == 0 && q.gone == 0 {
 					break // nothing is left
 				}
 				continue
@@ -306,15 +329,6 @@ func (c *Ctx) serveReady() {
 		}
 	}
 	c.ready = nil
-}
-
-func (q *keyQueue) anyGone() bool {
-	for _, w := range q.list {
-		if w.gone {
-			return true
-		}
-	}
-	return false
 }
 
 // try runs the command of a waiter.
@@ -332,8 +346,8 @@ func (c *Ctx) try(w *KeyWaiter) {
 	save.restore(c)
 	if !again {
 		w.state.Store(stateEnded)
-		for i := range w.keys {
-			c.Store.dequeue(w, &w.keys[i])
+		for i := range w.places {
+			c.Store.dequeue(&w.places[i])
 		}
 		c.served = append(c.served, tried{w, out.B})
 		return

@@ -50,6 +50,8 @@ type Store struct {
 	NextExpiry atomic.Int64
 
 	waiters atomic.Int64 // places in queues of keys that are waited for
+	// How many keys are waited for, and how many of them by somebody who waits for a removal, too.
+	waitedKeys, waitedGone atomic.Int64
 
 	log    atomic.Pointer[aof.Log]
 	gating atomic.Bool // replies wait for Synced rather than Appended

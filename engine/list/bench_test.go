@@ -25,6 +25,9 @@ var hot = []struct {
 	{"Lpos", [][]string{{"LPOS", "LIST", "element:60", "COUNT", "0", "MAXLEN", "90"}}},
 	{"Linsert", [][]string{{"LINSERT", "LIST", "AFTER", "element:20", pad}, {"LREM", "LIST", "1", pad}}},
 	{"Lmove", [][]string{{"LMOVE", "LIST", "LIST", "LEFT", "RIGHT"}, {"RPOPLPUSH", "LIST", "LIST"}}},
+	{"Blpop", [][]string{{"LPUSH", "LIST", pad}, {"BLPOP", "none", "LIST", "0"}, {"RPUSH", "LIST", "12345"}, {"BRPOP", "LIST", "1.5"}}},
+	{"Blmove", [][]string{{"BLMOVE", "LIST", "LIST", "LEFT", "RIGHT", "0"}, {"BRPOPLPUSH", "LIST", "LIST", "0"}}},
+	{"Blmpop", [][]string{{"RPUSH", "LIST", pad}, {"BLMPOP", "0", "2", "none", "LIST", "RIGHT", "COUNT", "1"}}},
 	{"Lmpop", [][]string{{"RPUSH", "LIST", pad}, {"LMPOP", "2", "none", "LIST", "RIGHT", "COUNT", "1"}}},
 }
 

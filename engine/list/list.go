@@ -1,9 +1,9 @@
-// Package list is the list family: pushes and pops at either end, ranges, and changes by index or element. The commands that wait for an
-// element are not here.
+// Package list is the list family: pushes and pops at either end, ranges, and changes by index or element, and the commands that
+// wait for an element.
 //
 // A small list is a packed list, a large one a coll.List; package value has the limits. As in Redis, a list grows out of the small form by what
 // a command is about to add, by the length of its bytes, and comes back to it when elements are taken out and half of the limit is enough. Every
-// command reproduces its own effect, but for LMPOP, which is logged as the pop that it came to.
+// command reproduces its own effect, but for LMPOP and those that wait, which are logged as the pop or move that it came to.
 //
 // Behaviour, order of checks and error texts were taken from redis-server by experiment.
 // https://redis.io/docs/latest/commands/?group=list
@@ -25,6 +25,7 @@ func Commands() []*command.Descriptor {
 		llenCommand(), lrangeCommand(), lindexCommand(), lposCommand(),
 		lsetCommand(), linsertCommand(), lremCommand(), ltrimCommand(),
 		lmoveCommand(), rpoplpushCommand(),
+		blpopCommand(), brpopCommand(), blmoveCommand(), brpoplpushCommand(), blmpopCommand(),
 	}
 }
 

@@ -25,7 +25,7 @@ func lmoveCommand() *command.Descriptor {
 }
 
 func rpoplpushCommand() *command.Descriptor {
-	d := moveDescriptor("rpoplpush", "1.2.0", 3, func(c *command.Ctx) { move(c, tail, head) })
+	d := moveDescriptor("rpoplpush", "1.2.0", 3, func(c *command.Ctx) { moveOrNull(c, tail, head) })
 	d.Summary = "Takes the last element of a list to the front of another, or the same, and returns it"
 	d.DocFlags, d.Deprecated, d.ReplacedBy = []string{"deprecated"}, "6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments"
 	return d
@@ -40,24 +40,31 @@ func lmove(c *command.Ctx) {
 	if !ok {
 		return
 	}
-	move(c, from, to)
+	moveOrNull(c, from, to)
 }
 
-func move(c *command.Ctx, from, to end) {
+func moveOrNull(c *command.Ctx, from, to end) {
+	if _, there := move(c, from, to); !there {
+		c.W.Null()
+	}
+}
+
+// move moves an element between the request's first two keys and replies it, or an error. It reports whether it did, and whether there is a
+// source: if not, nothing was replied.
+func move(c *command.Ctx, from, to end) (moved, there bool) {
 	src, dst := &c.Keys[0], &c.Keys[1]
 	// The destination first: if it has expired it is removed here, and what src is found to be stays good.
 	c.Peek(dst)
 	r := c.FindForWrite(src)
 	if r == 0 {
-		c.W.Null()
-		return
+		return false, false
 	}
 	if !isList(c, src, r) {
-		return
+		return false, true
 	}
 	d := c.FindForWrite(dst)
 	if !isList(c, dst, d) {
-		return
+		return false, true
 	}
 	n := value.Len(src.Shard, r)
 	i := 0
@@ -68,7 +75,7 @@ func move(c *command.Ctx, from, to end) {
 	reply(c, src.Shard, r, i, 1, false)
 	if d == r && src.Shard == dst.Shard && n == 1 {
 		c.Changed(src) // the element comes to stand where it stood
-		return
+		return true, true
 	}
 	remove(c, src, r, i, 1)
 	// The element is in the reply, and stays there whatever becomes of the lists.
@@ -78,6 +85,7 @@ func move(c *command.Ctx, from, to end) {
 	if d != r || src.Shard != dst.Shard {
 		c.AlsoChangedIn(c.DB, src)
 	}
+	return true, true
 }
 
 // bulkIn returns the bytes of a bulk string as a reply has it: $3\r\nabc\r\n.

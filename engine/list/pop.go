@@ -1,8 +1,6 @@
 package list
 
 import (
-	"strconv"
-
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
 	"tidemark/engine/value"
@@ -98,59 +96,58 @@ func lmpopCommand() *command.Descriptor {
 }
 
 func lmpop(c *command.Ctx) {
-	keys, ok := command.ParseInt(c.Args[1])
+	if at, count, ok := parseMpop(c, 1); ok && !mpop(c, count, at) {
+		c.W.NullArray()
+	}
+}
+
+// parseMpop reads the arguments of LMPOP, from the number of keys on, which is argument i. If they are wrong, the error has been replied.
+func parseMpop(c *command.Ctx, i int) (at end, count int64, ok bool) {
+	keys, ok := command.ParseInt(c.Args[i])
 	if !ok || keys < 1 {
 		c.W.Error("ERR numkeys should be greater than 0")
-		return
+		return head, 0, false
 	}
-	if keys >= int64(len(c.Args)-2) {
+	if keys >= int64(len(c.Args)-i-1) {
 		c.W.Error(command.ErrSyntax)
-		return
+		return head, 0, false
 	}
-	where := int(keys) + 2
-	at, ok := endOf(c, c.Args[where])
-	if !ok {
-		return
+	where := int(keys) + i + 1
+	if at, ok = endOf(c, c.Args[where]); !ok {
+		return head, 0, false
 	}
-	count := int64(-1)
 	for i := where + 1; i < len(c.Args); i += 2 {
-		if count >= 0 || !command.Is(c.Args[i], "count") || i+1 == len(c.Args) {
+		if count > 0 || !command.Is(c.Args[i], "count") || i+1 == len(c.Args) {
 			c.W.Error(command.ErrSyntax)
-			return
+			return head, 0, false
 		}
 		if count, ok = command.ParseInt(c.Args[i+1]); !ok || count < 1 {
 			c.W.Error("ERR count should be greater than 0")
-			return
+			return head, 0, false
 		}
 	}
-	if count < 0 {
-		count = 1
-	}
+	return at, max(count, 1), true
+}
+
+// mpop takes up to count elements out of the first of the request's keys that is there, and replies and logs that. False: none is, and nothing
+// was replied.
+func mpop(c *command.Ctx, count int64, at end) bool {
 	for i := range c.Keys {
 		k := &c.Keys[i]
 		r := c.FindForWrite(k)
 		if !isList(c, k, r) {
-			return
+			return true
 		}
 		if r == 0 {
 			continue
 		}
 		c.W.Array(2)
 		c.W.Bulk(k.Name)
-		n := popMany(c, k, r, count, at)
-		if c.Logged() {
-			word, num := lpopWord, [20]byte{}
-			if at == tail {
-				word = rpopWord
-			}
-			c.Effect(word, k.Name, strconv.AppendInt(num[:0], int64(n), 10))
-		}
-		return
+		effectOfPops(c, k.Name, popMany(c, k, r, count, at), at)
+		return true
 	}
-	c.W.NullArray()
+	return false
 }
-
-var lpopWord, rpopWord = []byte("LPOP"), []byte("RPOP")
 
 func ltrimCommand() *command.Descriptor {
 	return &command.Descriptor{

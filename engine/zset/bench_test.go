@@ -29,6 +29,8 @@ var hot = []struct{ name, steps string }{
 	{"ZPOPMIN", "ZADD $ -5 new / ZPOPMIN $"},
 	{"ZPOPMAX", "ZADD $ 1e9 new / ZPOPMAX $ 1"},
 	{"ZMPOP", "ZADD $ -5 new / ZMPOP 2 none $ MIN"},
+	{"BZPOP", "ZADD $ -5 new / BZPOPMIN none $ 0 / ZADD $ 1e9 new / BZPOPMAX $ 1.5"},
+	{"BZMPOP", "ZADD $ -5 new / BZMPOP 0 2 none $ MIN"},
 	{"ZREMRANGEBYSCORE", "ZADD $ 1e9 new / ZREMRANGEBYSCORE $ 1e9 inf"},
 	{"ZREMRANGEBYRANK", "ZADD $ 1e9 new / ZREMRANGEBYRANK $ -1 -1"},
 	{"ZSCAN", "ZSCAN $ 0"},

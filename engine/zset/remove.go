@@ -138,6 +138,12 @@ func pop(c *command.Ctx, k *command.Key, r keyspace.Ref, count int64, most, nest
 	} else {
 		c.W.Array(2 * n)
 	}
+	take(c, k, r, &z, n, most, nested)
+	return n
+}
+
+// take is pop of n members of an open sorted set, which has as many, without the head of the reply.
+func take(c *command.Ctx, k *command.Key, r keyspace.Ref, z *reader, n int, most, nested bool) {
 	lo, hi := 0, n
 	if most {
 		lo, hi = z.n-n, z.n
@@ -157,7 +163,6 @@ func pop(c *command.Ctx, k *command.Key, r keyspace.Ref, count int64, most, nest
 	}
 	removeRanks(c, k, r, lo, hi)
 	c.ChangedBy(k, n)
-	return n
 }
 
 func zmpopCommand() *command.Descriptor {
@@ -174,41 +179,57 @@ func zmpopCommand() *command.Descriptor {
 
 var zpopminWord, zpopmaxWord = []byte("ZPOPMIN"), []byte("ZPOPMAX")
 
+func popWord(most bool) []byte {
+	if most {
+		return zpopmaxWord
+	}
+	return zpopminWord
+}
+
 func zmpop(c *command.Ctx) {
-	keys, ok := command.ParseInt(c.Args[1])
+	if most, count, ok := parseMpop(c, 1); ok && !mpop(c, count, most) {
+		c.W.NullArray()
+	}
+}
+
+// parseMpop reads the arguments of ZMPOP, from the number of keys on, which is argument i. If they are wrong, the error has been replied.
+func parseMpop(c *command.Ctx, i int) (most bool, count int64, ok bool) {
+	keys, ok := command.ParseInt(c.Args[i])
 	if !ok || keys < 1 {
 		c.W.Error("ERR numkeys should be greater than 0")
-		return
+		return false, 0, false
 	}
-	if keys >= int64(len(c.Args)-2) {
+	if keys >= int64(len(c.Args)-i-1) {
 		c.W.Error(command.ErrSyntax)
-		return
+		return false, 0, false
 	}
-	where := int(keys) + 2
-	most := command.Is(c.Args[where], "max")
+	where := int(keys) + i + 1
+	most = command.Is(c.Args[where], "max")
 	if !most && !command.Is(c.Args[where], "min") {
 		c.W.Error(command.ErrSyntax)
-		return
+		return false, 0, false
 	}
-	count := int64(-1)
 	for i := where + 1; i < len(c.Args); i += 2 {
-		if count >= 0 || !command.Is(c.Args[i], "count") || i+1 == len(c.Args) {
+		if count > 0 || !command.Is(c.Args[i], "count") || i+1 == len(c.Args) {
 			c.W.Error(command.ErrSyntax)
-			return
+			return false, 0, false
 		}
 		if count, ok = command.ParseInt(c.Args[i+1]); !ok || count < 1 {
 			c.W.Error("ERR count should be greater than 0")
-			return
+			return false, 0, false
 		}
 	}
-	if count < 0 {
-		count = 1
-	}
+	return most, max(count, 1), true
+}
+
+// mpop takes up to count members out of the first of the request's keys that is there, and replies and logs that. False: none is, and nothing
+// was replied.
+func mpop(c *command.Ctx, count int64, most bool) bool {
 	for i := range c.Keys {
 		k := &c.Keys[i]
 		r := c.FindForWrite(k)
 		if !isZSet(c, k, r) {
-			return
+			return true
 		}
 		if r == 0 {
 			continue
@@ -217,13 +238,10 @@ func zmpop(c *command.Ctx) {
 		c.W.Bulk(k.Name)
 		n := pop(c, k, r, count, most, true)
 		if c.Logged() {
-			word, num := zpopminWord, [20]byte{}
-			if most {
-				word = zpopmaxWord
-			}
-			c.Effect(word, k.Name, strconv.AppendInt(num[:0], int64(n), 10))
+			var num [20]byte
+			c.Effect(popWord(most), k.Name, strconv.AppendInt(num[:0], int64(n), 10))
 		}
-		return
+		return true
 	}
-	c.W.NullArray()
+	return false
 }

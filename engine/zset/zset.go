@@ -19,7 +19,7 @@ import (
 func Commands() []*command.Descriptor {
 	return []*command.Descriptor{
 		zaddCommand(), zincrbyCommand(), zremCommand(), zremrangebyrankCommand(), zremrangebyscoreCommand(), zremrangebylexCommand(),
-		zpopminCommand(), zpopmaxCommand(), zmpopCommand(),
+		zpopminCommand(), zpopmaxCommand(), zmpopCommand(), bzpopminCommand(), bzpopmaxCommand(), bzmpopCommand(),
 		zcardCommand(), zscoreCommand(), zmscoreCommand(), zrankCommand(), zrevrankCommand(), zcountCommand(), zlexcountCommand(),
 		zrangeCommand(), zrangestoreCommand(), zrevrangeCommand(), zrangebyscoreCommand(), zrevrangebyscoreCommand(),
 		zrangebylexCommand(), zrevrangebylexCommand(),

@@ -26,6 +26,7 @@
 //
 //	@reply [conn]              read one more reply from a connection
 //	@silent [conn]             nothing arrives on the connection for 50 ms
+//	@blocked N                 wait until INFO says that N clients are blocked, at most 10 s
 //	@closed [conn]             the server closes the connection (which the next use opens anew)
 //	@raw [conn>] "bytes"       send bytes as they are and read a reply
 //	@rawonly [conn>] "bytes"   send bytes as they are, read nothing

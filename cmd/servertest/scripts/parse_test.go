@@ -20,7 +20,7 @@ type script struct {
 // step is one command, or one directive that stands by itself.
 type step struct {
 	line int
-	verb string // "do", "reply", "silent", "closed", "raw", "rawonly", "open", "let"
+	verb string // "do", "reply", "silent", "closed", "raw", "rawonly", "open", "let", "blocked"
 	conn string
 	args []string // of do
 	raw  string   // of raw, rawonly
@@ -156,6 +156,10 @@ func (s *script) parseLine(n int, line string, next *step) error {
 		var re *regexp.Regexp
 		if re, err = regexp.Compile(strings.TrimSpace(expr)); err == nil {
 			add(step{verb: "let", name: name, re: re})
+		}
+	case "blocked":
+		if _, err = strconv.Atoi(rest); err == nil {
+			add(step{verb: "blocked", name: rest})
 		}
 	case "resp":
 		var p int

@@ -109,6 +109,9 @@ func (sd *side) perform(st *step) (r servertest.Reply, ok bool, err error) {
 		sd.vars[st.name] = m[len(m)-1]
 		return r, false, nil
 	}
+	if st.verb == "blocked" {
+		return r, false, sd.awaitBlocked(st.name)
+	}
 	if st.verb == "open" && sd.conns[st.conn] != nil {
 		sd.conns[st.conn].Close()
 		delete(sd.conns, st.conn)
@@ -165,6 +168,26 @@ func (sd *side) perform(st *step) (r servertest.Reply, ok bool, err error) {
 	return r, true, nil
 }
 
+// awaitBlocked waits until so many clients are blocked. It asks on a connection of its own: the script's may be in a transaction.
+func (sd *side) awaitBlocked(n string) error {
+	c, err := sd.conn("@blocked")
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		r, err := c.Do("INFO", "clients")
+		if err != nil {
+			return fmt.Errorf("%s: %w", sd.name, err)
+		}
+		if strings.Contains(r.Str, "\r\nblocked_clients:"+n+"\r\n") {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: not %s clients are blocked after 10 s:\n%s", sd.name, n, r.Str)
+		}
+	}
+}
+
 func runScript(t *testing.T, s *script, proto int, servers both) {
 	sides := []*side{{name: "tidemark", srv: servers.tide}, {name: "redis", srv: servers.redis}}
 	for _, sd := range sides {
@@ -209,6 +232,8 @@ func (st *step) describe() string {
 		return st.conn + "> " + strings.Join(st.args, " ")
 	case "raw", "rawonly":
 		return "@" + st.verb + " " + st.conn + "> " + servertest.Quote(st.raw)
+	case "blocked":
+		return "@blocked " + st.name
 	}
 	return "@" + st.verb + " " + st.conn
 }

@@ -26,6 +26,7 @@ type Op struct {
 	Unordered bool
 	Slack     int64 // by how much integers may differ: replies that depend on each server's clock
 	Settle    bool  // wait until short expiries have certainly passed on both sides
+	Exact     bool  // the command must not be made longer: its last word says how long it waits
 	Numbers   bool  // bulk strings that are numbers are compared as such: scores, which Redis prints otherwise since 7.2
 }
 
@@ -160,7 +161,7 @@ func (g *Generator) Next() Op {
 	if g.chance(2) { // one word too few or too many
 		if g.chance(50) && len(o.Args) > 1 && !drawsLots(o.Args[0]) {
 			o.Args = o.Args[:len(o.Args)-1]
-		} else if !strings.HasSuffix(o.Args[0], "RANK") { // ZRANK may have one more since 7.2
+		} else if !o.Exact && !strings.HasSuffix(o.Args[0], "RANK") { // ZRANK may have one more since 7.2
 			o.Args = append(o.Args, g.pick("extra", "NX", "GET", "5"))
 		}
 	}

@@ -18,7 +18,7 @@ func (g *Generator) elements(o *Op, most int) {
 
 func (g *Generator) lists(o *Op) {
 	side := func() string { return g.pick("LEFT", "RIGHT", "RIGHT", "LEFT", "left", "up") }
-	switch g.Rnd.IntN(20) {
+	switch g.Rnd.IntN(22) {
 	case 0, 1, 2, 3, 4:
 		o.set(g.pick("LPUSH", "RPUSH"), g.key())
 		g.elements(o, 12)
@@ -69,5 +69,29 @@ func (g *Generator) lists(o *Op) {
 		o.set("LMOVE", g.key(), g.key(), side(), side())
 	case 19:
 		o.set("RPOPLPUSH", g.key(), g.key())
+	case 20, 21:
+		// They wait in vain if they wait: nobody else is served meanwhile.
+		o.Exact = true
+		switch g.Rnd.IntN(4) {
+		case 0, 1:
+			o.set(g.pick("BLPOP", "BRPOP"))
+			o.add(g.keys(3)...)
+			o.add(g.timeout())
+		case 2:
+			o.set("BLMOVE", g.key(), g.key(), side(), side(), g.timeout())
+			if g.chance(30) {
+				o.set("BRPOPLPUSH", g.key(), g.key(), g.timeout())
+			}
+		case 3:
+			o.set("BLMPOP", g.timeout(), "2", g.key(), g.key(), side())
+			if g.chance(50) {
+				o.add("COUNT", g.pick("1", "3", "10", "0"))
+			}
+		}
 	}
+}
+
+// timeout is a short one, in seconds.
+func (g *Generator) timeout() string {
+	return g.pick("0.001", "0.001", "0.001", "0.002", "1e-3", "-1", "x", "nan")
 }

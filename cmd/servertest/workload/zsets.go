@@ -48,7 +48,7 @@ func (g *Generator) zsets(o *Op) {
 	if by == 2 {
 		key = g.lexKey
 	}
-	switch g.Rnd.IntN(20) {
+	switch g.Rnd.IntN(21) {
 	case 0, 1, 2:
 		o.set("ZADD", g.key())
 		for range g.Rnd.IntN(3) * g.Rnd.IntN(2) {
@@ -129,6 +129,16 @@ func (g *Generator) zsets(o *Op) {
 		o.Unordered = true
 		if g.chance(50) {
 			o.set("ZRANDMEMBER", g.key(), "10000")
+		}
+	case 20:
+		o.Exact = true
+		if g.chance(60) {
+			o.set(g.pick("BZPOPMIN", "BZPOPMAX"), g.key(), g.key(), g.timeout())
+			break
+		}
+		o.set("BZMPOP", g.timeout(), "2", g.key(), g.key(), g.pick("MIN", "MAX", "max", "up"))
+		if g.chance(50) {
+			o.add("COUNT", g.pick("1", "3", "10", "0"))
 		}
 	}
 }
