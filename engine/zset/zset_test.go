@@ -359,6 +359,12 @@ func TestEffects(t *testing.T) {
 		{"ZRANGE z 0 -1", ""},
 		{"ZMPOP 1 z MIN COUNT 100", "ZPOPMIN z 1"},
 		{"ZPOPMIN z", ""},
+		{"BZPOPMIN z 0", ""},
+		{"ZADD z 1 a 2 b 3 c 4 d", "ZADD z 1 a 2 b 3 c 4 d"},
+		{"BZPOPMIN none z 0", "ZPOPMIN z"},
+		{"BZPOPMAX z 0", "ZPOPMAX z"},
+		{"BZMPOP 0 2 none z MAX COUNT 5", "ZPOPMAX z 2"},
+		{"BZMPOP 0 1 z MAX", ""},
 		{"ZRANGESTORE z none 0 -1", ""},
 	} {
 		r.Do(strings.Fields(x.request)...)
@@ -378,7 +384,7 @@ func TestEffects(t *testing.T) {
 	}
 	before := r.Contents()
 	again, got := r.Recover(time.Now().UnixMilli(), families()...)
-	if n := min(len(got), 13); !slices.Equal(got[:n], want[:n]) {
+	if n := min(len(got), 17); !slices.Equal(got[:n], want[:n]) {
 		t.Errorf("the log holds %.400q, want %.400q", got[:n], want[:n])
 	}
 	if after := again.Contents(); !maps.Equal(before, after) || len(after) != 2 {
