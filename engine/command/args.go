@@ -1,12 +1,12 @@
 package command
 
 import (
+	"bytes"
 	"math"
+	"math/big"
 	"strconv"
 	"time"
 	"unsafe"
-
-	"tidemark/engine/longdouble"
 )
 
 // Errors whose wording clients and test suites rely on.
@@ -133,14 +133,11 @@ func (c *Ctx) Timeout(i int) (ms int64, ok bool) {
 // when it is none, and the error has been replied.
 func (c *Ctx) Seconds(i int) (ms int64, ok bool) {
 	f, ok := ParseFloat(c.Args[i])
-	if !ok {
-		var x longdouble.Number
-		if !x.Parse(c.Args[i]) {
+	if !ok || f == 0 && len(c.Args[i]) > 1 {
+		if f, ok = parseOddFloat(c.Args[i]); !ok {
 			c.W.Error("ERR timeout is not a float or out of range")
 			return 0, false
 		}
-		// A number all the same, in a notation or of a size that is not a double's.
-		f, _ = strconv.ParseFloat(string(x.AppendTo(nil)), 64)
 	}
 	f = math.Ceil(f * 1000)
 	switch {
@@ -156,3 +153,24 @@ func (c *Ctx) Seconds(i int) (ms int64, ok bool) {
 
 // longestWaitMs is a century and more, and fits into a time.Duration.
 const longestWaitMs = 1 << 62 / int64(time.Millisecond)
+
+// parseOddFloat parses what C reads as a long double and ParseFloat refuses: hexadecimal numbers without an exponent, and numbers too large or too
+// small for a double, which become infinite or the smallest there is.
+func parseOddFloat(b []byte) (float64, bool) {
+	digits := bytes.TrimLeft(b, "+-")
+	if len(digits) == 0 || len(digits) > 5<<10 || len(b) > len(digits)+1 || bytes.IndexByte(b, '_') >= 0 {
+		return 0, false
+	}
+	if digits[0] == '0' && len(digits) > 1 && bytes.IndexByte([]byte("bBoO"), digits[1]) >= 0 { // notations that C does not have
+		return 0, false
+	}
+	x, _, err := big.ParseFloat(string(b), 0, 64, big.ToNearestEven)
+	if err != nil {
+		return 0, false
+	}
+	f, _ := x.Float64()
+	if f == 0 {
+		f = float64(x.Sign()) * math.SmallestNonzeroFloat64
+	}
+	return f, true
+}

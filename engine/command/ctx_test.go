@@ -230,3 +230,24 @@ func BenchmarkRunGet(b *testing.B) {
 		c.Run()
 	}
 }
+
+func TestSeconds(t *testing.T) {
+	c, _ := testCtx(t)
+	const notFloat, negative, out = "-ERR timeout is not a float or out of range\r\n", "-ERR timeout is negative\r\n", "-ERR timeout is out of range\r\n"
+	for _, x := range []struct {
+		text  string
+		ms    int64
+		reply string
+	}{
+		{"0", 0, ""}, {"1", 1000, ""}, {"0.0001", 1, ""}, {"1.5", 1500, ""}, {"-0.0001", 0, ""}, {"1e3", 1000000, ""}, {"0x10", 16000, ""}, {"0xb", 11000, ""},
+		{"+2", 2000, ""}, {"1e-400", 1, ""}, {"1e14", longestWaitMs, ""}, {"9000000000000000", longestWaitMs, ""},
+		{"-1", 0, negative}, {"-inf", 0, negative}, {"-1e400", 0, negative}, {"inf", 0, out}, {"1e400", 0, out}, {"1e999999999", 0, out}, {"9.3e15", 0, out},
+		{"", 0, notFloat}, {"nan", 0, notFloat}, {"x", 0, notFloat}, {" 1", 0, notFloat}, {"1 ", 0, notFloat}, {"1_0", 0, notFloat}, {"0b1", 0, notFloat},
+		{"0o7", 0, notFloat}, {"+-1", 0, notFloat}, {"0x", 0, notFloat}, {"1e", 0, notFloat}, {strings.Repeat("9", 300), 0, out},
+	} {
+		c.Args, c.W.B = [][]byte{[]byte(x.text)}, nil
+		if ms, ok := c.Seconds(0); ms != x.ms || ok != (x.reply == "") || string(c.W.B) != x.reply {
+			t.Errorf("%.20q: %d %v, reply %q; want %d, reply %q", x.text, ms, ok, c.W.B, x.ms, x.reply)
+		}
+	}
+}
