@@ -93,10 +93,11 @@ func (r random) member() string {
 	return "member" + strconv.Itoa(r.IntN(60))
 }
 
+// score leaves out -0: ZRANGESTORE makes 0 of it in Redis 7.0, and since 7.2 not when the result is large.
 func (r random) score() string {
 	switch r.IntN(20) {
 	case 0:
-		return r.pick("inf", "-inf", "+inf", "Infinity", "1e12", "-1e12", "0x10", "1e3", "5.", ".5", "-0", "0", "0x.8p1", "1e-5000", "1e5000", "nan", "", "abc", " 1", "1 ", "1_0", "4503599627370497", "-9007199254740993", "1125899906842624.5")
+		return r.pick("inf", "-inf", "+inf", "Infinity", "1e12", "-1e12", "0x10", "1e3", "5.", ".5", "0", "0x.8p1", "1e-5000", "1e5000", "nan", "", "abc", " 1", "1 ", "1_0", "4503599627370497", "-9007199254740993", "1125899906842624.5")
 	case 1, 2, 3, 4, 5:
 		return strconv.FormatFloat(float64(r.IntN(160)-80)/8, 'f', -1, 64)
 	}
@@ -284,11 +285,9 @@ func TestRandom(t *testing.T) {
 	bad := 0
 	for i := range ops {
 		if i%1000 == 0 {
-			limits(ours, theirs, []int{128, 8, 16, 30, 0}[r.IntN(5)], []int{64, 64, 8, 5000, 20}[r.IntN(5)])
+			limits(ours, theirs, []int{128, 8, 16, 30, 1}[r.IntN(5)], []int{64, 64, 8, 5000, 20}[r.IntN(5)])
 			// More than a small one may have at once: Redis 7.4 makes it large, 7.0 when so many are different.
-			if r.most = 4; ours.C.Store.Limits.ZSetEntries.Load() == 0 {
-				r.most = 1
-			}
+			r.most = int(min(4, ours.C.Store.Limits.ZSetEntries.Load()))
 		}
 		if i%5000 == 0 {
 			proto := r.pick("2", "3")
