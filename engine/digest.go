@@ -32,7 +32,7 @@ func (d *digest) mix(p []byte) {
 	*d = sha1.Sum(d[:])
 }
 
-// value mixes a value with its type and its having an expiry; the time itself does not count.
+// value mixes a value with its type and its having an expiry; the time itself does not count. So it is with a hash's fields.
 func (d *digest) value(s *keyspace.Shard, r keyspace.Ref) {
 	var kind [4]byte
 	binary.BigEndian.PutUint32(kind[:], uint32(s.Type(r)))
@@ -59,10 +59,13 @@ func (d *digest) value(s *keyspace.Shard, r keyspace.Ref) {
 			return true
 		})
 	case keyspace.Hash:
-		value.EachField(s, r, func(f, v []byte) bool {
+		value.EachFieldAt(s, r, func(f, v []byte, expireAt int64) bool {
 			var one digest
 			one.mix(f)
 			one.mix(v)
+			if expireAt != keyspace.NoExpire {
+				one.add([]byte("!!hexpire!!"))
+			}
 			d.add(one[:])
 			return true
 		})

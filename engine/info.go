@@ -517,7 +517,7 @@ func (s *Server) infoStats(c *command.Ctx, t *InfoText) {
 	t.Int("sync_partial_ok", repl.SyncPartialOK)
 	t.Int("sync_partial_err", repl.SyncPartialErr)
 	t.Int("expired_keys", st.ExpiredKeys.Load())
-	t.Int("expired_subkeys", 0)
+	t.Int("expired_subkeys", st.ExpiredFields.Load())
 	t.Float("expired_stale_perc", 0, 2)
 	t.Int("expired_time_cap_reached_count", s.stats.expirySlicesFull.Load())
 	t.Int("expire_cycle_cpu_milliseconds", s.stats.expiryNanos.Load()/1e6)
@@ -644,13 +644,14 @@ func (s *Server) infoKeyspace(c *command.Ctx, t *InfoText) {
 	// Numbers for monitoring: they wait for no disk, so that INFO says how things are while the disk fails.
 	defer func(gate int64) { c.Gate = gate }(c.Gate)
 	ks := s.store.KS
-	type count struct{ keys, expires, ttl int64 }
+	type count struct{ keys, expires, ttl, hashes int64 }
 	dbs := make([]count, ks.Databases())
 	for i := 0; i < ks.NumShards(); i++ {
 		sh := c.EnterShard(i)
 		for db := range dbs {
 			d := &dbs[db]
 			d.keys += int64(sh.Len(db))
+			d.hashes += int64(sh.ExpiringHashes(db))
 			if n := int64(sh.Expires(db)); n > 0 {
 				d.expires += n
 				d.ttl += n * sh.AvgTTL(db, c.Now)
@@ -660,7 +661,7 @@ func (s *Server) infoKeyspace(c *command.Ctx, t *InfoText) {
 	}
 	for db, d := range dbs {
 		if d.keys > 0 {
-			t.Str("db"+strconv.Itoa(db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d,subexpiry=0", d.keys, d.expires, d.ttl/max(d.expires, 1)))
+			t.Str("db"+strconv.Itoa(db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d,subexpiry=%d", d.keys, d.expires, d.ttl/max(d.expires, 1), d.hashes))
 		}
 	}
 }

@@ -34,16 +34,19 @@ type streamPlace struct {
 	logged bool  // there is a log
 	offset int64 // at which the snapshot is exact
 	db     int   // that the stream is in there
+
+	version int // of the RDB file
 }
 
 // streamPlaceLocked is the place of a snapshot that is taken now. All shards must be locked, or nobody writes. A log of this server's own says SELECT behind
 // it; that of a replica goes on as the primary's stream does.
 func (s *Server) streamPlaceLocked() streamPlace {
+	version := rdb.VersionOf(s.store.KS)
 	log := s.store.Log()
 	if log == nil {
-		return streamPlace{}
+		return streamPlace{version: version}
 	}
-	return streamPlace{logged: true, offset: log.Mark(), db: s.StreamDB()}
+	return streamPlace{logged: true, offset: log.Mark(), db: s.StreamDB(), version: version}
 }
 
 // begin writes the header.
@@ -63,7 +66,7 @@ func (w *rdbWriter) begin(s *Server, kind snapshotKind, at streamPlace) error {
 			rdb.Aux{Key: "repl-id", Value: s.replicationID()},
 			rdb.Aux{Key: "repl-offset", Value: strconv.FormatInt(at.offset, 10)})
 	}
-	return w.write(rdb.AppendHeader(nil, append(fields, rdb.Aux{Key: "aof-base", Value: base})...))
+	return w.write(rdb.AppendHeader(nil, at.version, append(fields, rdb.Aux{Key: "aof-base", Value: base})...))
 }
 
 func (w *rdbWriter) end() error {

@@ -217,7 +217,7 @@ func (e *errorStats) reset() {
 // resetStats is CONFIG RESETSTAT.
 func (s *Server) resetStats() {
 	st := &s.store.Stats
-	for _, n := range []*atomic.Int64{&st.Hits, &st.Misses, &st.ExpiredKeys, &st.EvictedKeys, &st.Commands, &st.LazyFreed,
+	for _, n := range []*atomic.Int64{&st.Hits, &st.Misses, &st.ExpiredKeys, &st.ExpiredFields, &st.EvictedKeys, &st.Commands, &st.LazyFreed,
 		&s.stats.authFailures, &s.stats.expiryNanos, &s.stats.expirySlicesFull, &s.clientEvict.evicted} {
 		n.Store(0)
 	}

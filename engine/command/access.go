@@ -2,6 +2,7 @@ package command
 
 import (
 	"tidemark/engine/keyspace"
+	"tidemark/engine/value"
 )
 
 // Find looks a key up for reading: 0 when it is not there or has expired. It counts a hit or a miss, notes the access, and
@@ -146,9 +147,7 @@ func (c *Ctx) Logged() bool { return c.log != nil }
 
 // expire removes a key whose time has come, and logs that.
 func (c *Ctx) expire(k *Key, r keyspace.Ref) {
-	// A reader sees it expired all the same while expiry is held, on a replica, or while the log is stuck. For a writer it must go: the
-	// command is about to put another entry in its place. Room was made sure of before it began.
-	if (c.Cmd == nil || c.Cmd.Flags&Write == 0) && (c.Store.HoldExpiry.Load() || c.Store.Following.Load() || c.logStuck(c.home)) {
+	if c.onlyHides() {
 		return
 	}
 	was := c.cmdEffect
@@ -169,6 +168,81 @@ func (c *Ctx) expire(k *Key, r keyspace.Ref) {
 	}
 }
 
+// onlyHides: what has expired stays where it is. A reader sees it expired all the same while expiry is held, on a replica, or while the log is stuck.
+// For a writer it must go: the command is about to put something else in its place. Room was made sure of before it began.
+func (c *Ctx) onlyHides() bool {
+	return (c.Cmd == nil || c.Cmd.Flags&Write == 0) && (c.Store.HoldExpiry.Load() || c.Store.Following.Load() || c.logStuck(c.home))
+}
+
+// FieldNow is the time (Unix ms) by which fields of hashes have expired for this command: in replay and while data are loaded none has, until the log
+// says so.
+func (c *Ctx) FieldNow() int64 {
+	if c.Replay || c.Store.Loading.Load() {
+		return value.Always
+	}
+	return c.Now
+}
+
+// ExpireField removes a field of the hash at k, whose entry is r, if its time has come, and logs that. It returns the hash's entry now, or 0 if it had no
+// other field and is gone. When what has expired must stay, to be hidden, it does nothing.
+func (c *Ctx) ExpireField(k *Key, r keyspace.Ref, field []byte) keyspace.Ref {
+	now := c.FieldNow()
+	if due := k.Shard.FieldsDue(r); due == keyspace.NoExpire || due > now || c.onlyHides() {
+		return r
+	}
+	r, done, gone := value.RemoveExpired(k.Shard, c.DB, k.Hash, r, field, now)
+	if done {
+		c.fieldExpired(k, field)
+		c.noteFieldsExpired(k)
+	}
+	if gone {
+		return 0
+	}
+	return r
+}
+
+// ExpireFields is ExpireField of all fields whose time has come, but no more than most. n is how many there were.
+func (c *Ctx) ExpireFields(k *Key, r keyspace.Ref, most int) (_ keyspace.Ref, n int) {
+	now := c.FieldNow()
+	if due := k.Shard.FieldsDue(r); due == keyspace.NoExpire || due > now || c.onlyHides() {
+		return r, 0
+	}
+	r, gone := value.RemoveDue(k.Shard, c.DB, k.Hash, r, now, most, func(field []byte) {
+		c.fieldExpired(k, field)
+		n++
+	})
+	c.noteFieldsExpired(k)
+	if gone {
+		return 0, n
+	}
+	return r, n
+}
+
+// FieldExpired logs and counts the expiry of a field that the handler met and removed.
+func (c *Ctx) FieldExpired(k *Key, field []byte) {
+	c.fieldExpired(k, field)
+	c.noteFieldsExpired(k)
+}
+
+// fieldExpired logs and counts the expiry of a field.
+func (c *Ctx) fieldExpired(k *Key, field []byte) {
+	was := c.cmdEffect
+	c.Effect(hdelWord, k.Name, field)
+	c.cmdEffect = was
+	c.counts.expiredFields++
+}
+
+// noteFieldsExpired tells whom it concerns that a hash has changed.
+func (c *Ctx) noteFieldsExpired(k *Key) {
+	si := k.Shard.Index()
+	if c.log != nil {
+		c.changed = append(c.changed, change{si, k.Hash})
+	}
+	if rules := &c.Store.rules[si]; len(rules.watched) > 0 {
+		rules.touch(c.DB, k.Name, true)
+	}
+}
+
 func (c *Ctx) effectExpired(k *Key) {
 	if c.Store.LazyExpire.Load() {
 		c.Effect(unlinkWord, k.Name)
@@ -177,7 +251,7 @@ func (c *Ctx) effectExpired(k *Key) {
 	}
 }
 
-var delWord, unlinkWord = []byte("DEL"), []byte("UNLINK")
+var delWord, unlinkWord, hdelWord = []byte("DEL"), []byte("UNLINK"), []byte("HDEL")
 
 // sawSlot makes the reply wait for the last write to the key, if that is not on the disk yet.
 func (c *Ctx) sawSlot(k *Key) {
@@ -232,8 +306,7 @@ func (c *Ctx) RemoveExpired(s *keyspace.Shard, key []byte) {
 	c.Peek(&k)
 	if !c.block && c.effCount > 0 {
 		// At once, while the shard is locked: what others write to the key must follow it in the log.
-		c.finish()
-		c.effCount, c.eff, c.changed = 0, c.eff[:0], c.changed[:0]
+		c.finishEarly()
 	}
 }
 
@@ -243,7 +316,7 @@ func (c *Ctx) Expired(s *keyspace.Shard, r keyspace.Ref) bool {
 	return at != keyspace.NoExpire && at <= c.Now && !c.Replay && !c.Store.Loading.Load()
 }
 
-// ExpireDue removes up to limit keys of shard i whose time has come, and logs that; it reports how many.
+// ExpireDue removes up to limit keys and fields of hashes of shard i whose time has come, and logs that; it reports how many.
 // stuck: there may be more, but the log takes nothing now (logStuck). It is the step of active expiry, for a Ctx of the server's own.
 func (c *Ctx) ExpireDue(i, limit int) (n int, stuck bool) {
 	n, stuck = c.expireDue(i, limit)
@@ -271,7 +344,28 @@ func (c *Ctx) expireDue(i, limit int) (n int, stuck bool) {
 		c.expire(&Key{Name: c.keyBuf, Hash: h, Shard: s}, r)
 		n++
 	}
-	c.finish()
+	c.finishEarly()
+	for n < limit && !stuck {
+		db, h, r := s.FirstFieldExpired(c.Now)
+		if r == 0 {
+			break
+		}
+		if stuck = c.logStuck(i); stuck {
+			break
+		}
+		c.keyBuf = append(c.keyBuf[:0], s.Key(r)...)
+		c.DB = db
+		most := limit - n
+		if c.log != nil {
+			most = 1 // each is logged by itself, as in Redis, and may be as long as a field's name is
+		}
+		_, done := c.ExpireFields(&Key{Name: c.keyBuf, Hash: h, Shard: s}, r, most)
+		if done == 0 {
+			break // expiry is held
+		}
+		n += done
+		c.finishEarly()
+	}
 	return n, stuck
 }
 
@@ -279,6 +373,14 @@ func (c *Ctx) expireDue(i, limit int) (n int, stuck bool) {
 // the log takes nothing.
 func (c *Ctx) MayChange() bool {
 	return c.Replay || !c.Store.Following.Load() && !c.logStuck(c.home)
+}
+
+// finishEarly is finish, before more is done under the same lock.
+func (c *Ctx) finishEarly() {
+	if c.effCount > 0 {
+		c.finish()
+	}
+	c.effCount, c.eff, c.changed = 0, c.eff[:0], c.changed[:0]
 }
 
 // logStuck: nothing should be removed on the server's own account just now, because the shard's ring is full or the log refuses writes.

@@ -13,6 +13,7 @@ type counters struct {
 	timed                             []uint32 // how many were
 	touched                           []*Descriptor
 	hits, misses, expired, ran, dirty int64
+	expiredFields                     int64
 	sample                            uint32
 	latency                           *atomic.Bool // Store.LatencyTracking
 }
@@ -57,7 +58,7 @@ func (n *counters) stop(d *Descriptor, t time.Time) {
 // Publish makes the counts since the last call visible to INFO. To be called at the end of a turn.
 func (c *Ctx) Publish() {
 	n := &c.counts
-	if n.ran == 0 && n.expired == 0 && n.dirty == 0 {
+	if n.ran == 0 && n.expired == 0 && n.expiredFields == 0 && n.dirty == 0 {
 		return
 	}
 	for _, d := range n.touched {
@@ -75,8 +76,9 @@ func (c *Ctx) Publish() {
 	st.Hits.Add(n.hits)
 	st.Misses.Add(n.misses)
 	st.ExpiredKeys.Add(n.expired)
+	st.ExpiredFields.Add(n.expiredFields)
 	st.Dirty.Add(n.dirty)
-	n.ran, n.hits, n.misses, n.expired, n.dirty = 0, 0, 0, 0, 0
+	n.ran, n.hits, n.misses, n.expired, n.expiredFields, n.dirty = 0, 0, 0, 0, 0, 0
 }
 
 // PublishBefore is Publish in the middle of a command, for INFO: that command itself, whose time is not known yet, is left out.

@@ -60,9 +60,9 @@ type Store struct {
 
 // StoreStats are the counters of INFO stats that commands move. Any goroutine may read them.
 type StoreStats struct {
-	Hits, Misses, ExpiredKeys, EvictedKeys, Commands, LazyFreed atomic.Int64
-	Dirty                                                       atomic.Int64 // changes since the last save
-	PeakMemory                                                  atomic.Int64 // bytes; NotePeak raises it
+	Hits, Misses, ExpiredKeys, ExpiredFields, EvictedKeys, Commands, LazyFreed atomic.Int64
+	Dirty                                                                      atomic.Int64 // changes since the last save
+	PeakMemory                                                                 atomic.Int64 // bytes; NotePeak raises it
 }
 
 // NotePeak raises PeakMemory to the bytes in use now, if they are more, and returns it.

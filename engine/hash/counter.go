@@ -30,14 +30,19 @@ func hincrby(c *command.Ctx) {
 		return
 	}
 	k, field := &c.Keys[0], c.Args[2]
-	n := int64(0)
+	n, until := int64(0), int64(keyspace.NoExpire)
 	if r != 0 {
 		var buf [20]byte
-		if v, there := value.Field(k.Shard, r, field, &buf); there {
+		v, at, there := value.FieldAt(k.Shard, r, field, &buf)
+		if at != keyspace.NoExpire && at <= c.FieldNow() {
+			r, there = c.ExpireField(k, r, field), false
+		}
+		if there {
 			if n, ok = command.ParseInt(v); !ok {
 				c.W.Error("ERR hash value is not an integer")
 				return
 			}
+			until = at
 		}
 	}
 	sum := n + by
@@ -47,17 +52,17 @@ func hincrby(c *command.Ctx) {
 	}
 	var a [20]byte
 	text := strconv.AppendInt(a[:0], sum, 10)
-	setOne(c, k, r, field, text)
+	setOne(c, k, r, field, text, until)
 	c.W.B = append(append(append(c.W.B, ':'), text...), '\r', '\n') // W.Int, without printing the number twice
 }
 
-// setOne gives a field a value that the command computed.
-func setOne(c *command.Ctx, k *command.Key, r keyspace.Ref, field, val []byte) {
+// setOne gives a field a value that the command computed, and the expiry that it has.
+func setOne(c *command.Ctx, k *command.Key, r keyspace.Ref, field, val []byte, until int64) {
 	pair := [2][]byte{field, val}
 	e := editor{c: c, k: k, s: k.Shard, r: r}
 	e.openFor(pair[:])
 	e.look(field)
-	e.set(field, val)
+	e.set(field, val, until)
 	e.close()
 	c.Changed(k)
 }
@@ -90,11 +95,19 @@ func hincrbyfloat(c *command.Ctx) {
 		return
 	}
 	k, field := &c.Keys[0], c.Args[2]
+	until := int64(keyspace.NoExpire)
 	if r != 0 {
 		var buf [20]byte
-		if v, there := value.Field(k.Shard, r, field, &buf); there && !x.Parse(v) {
-			c.W.Error("ERR hash value is not a float")
-			return
+		v, at, there := value.FieldAt(k.Shard, r, field, &buf)
+		if at != keyspace.NoExpire && at <= c.FieldNow() {
+			r, there = c.ExpireField(k, r, field), false
+		}
+		if there {
+			if !x.Parse(v) {
+				c.W.Error("ERR hash value is not a float")
+				return
+			}
+			until = at
 		}
 	}
 	if !x.Add(&by) {
@@ -103,7 +116,10 @@ func hincrbyfloat(c *command.Ctx) {
 	}
 	var a [64]byte
 	sum := x.AppendTo(a[:0])
-	setOne(c, k, r, field, sum)
+	setOne(c, k, r, field, sum, until)
 	c.Effect(hsetWord, k.Name, field, sum)
+	if until != keyspace.NoExpire { // which HSET takes away
+		effectUntil(c, k, field, until)
+	}
 	c.W.Bulk(sum)
 }

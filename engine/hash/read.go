@@ -19,10 +19,24 @@ func reader(name, since, summary, complexity string, arity int, flags command.Fl
 
 const perSize = "O(N) where N is the number of fields of the hash"
 
-func has(s *keyspace.Shard, r keyspace.Ref, field []byte) bool {
+// has reports whether a hash has a field that has not expired.
+func has(c *command.Ctx, r keyspace.Ref, field []byte) bool {
 	var buf [20]byte
-	_, ok := value.Field(s, r, field, &buf)
+	_, ok := value.Field(c.Keys[0].Shard, r, field, c.FieldNow(), &buf)
 	return ok
+}
+
+// read returns the value of a field: a view, or printed into buf. One whose time has come is removed on the occasion: r is the hash's entry after that, 0 if it
+// is gone.
+func read(c *command.Ctx, r *keyspace.Ref, field []byte, buf *[20]byte) (val []byte, ok bool) {
+	if *r == 0 {
+		return nil, false
+	}
+	k := &c.Keys[0]
+	if val, ok = value.Field(k.Shard, *r, field, c.FieldNow(), buf); !ok {
+		*r = c.ExpireField(k, *r, field)
+	}
+	return val, ok
 }
 
 func hgetCommand() *command.Descriptor {
@@ -31,20 +45,18 @@ func hgetCommand() *command.Descriptor {
 
 func hget(c *command.Ctx) {
 	if r, ok := find(c); ok {
-		writeField(c, r, c.Args[2])
+		writeField(c, &r, c.Args[2])
 	}
 }
 
-// writeField replies the value of a field. r may be 0.
-func writeField(c *command.Ctx, r keyspace.Ref, field []byte) {
-	if r != 0 {
-		var buf [20]byte
-		if v, there := value.Field(c.Keys[0].Shard, r, field, &buf); there {
-			c.W.Bulk(v)
-			return
-		}
+// writeField replies the value of a field. r may be 0, and is after that as read says.
+func writeField(c *command.Ctx, r *keyspace.Ref, field []byte) {
+	var buf [20]byte
+	if v, there := read(c, r, field, &buf); there {
+		c.W.Bulk(v)
+	} else {
+		c.W.Null()
 	}
-	c.W.Null()
 }
 
 func hmgetCommand() *command.Descriptor {
@@ -59,7 +71,7 @@ func hmget(c *command.Ctx) {
 	}
 	c.W.Array(len(c.Args) - 2)
 	for _, field := range c.Args[2:] {
-		writeField(c, r, field)
+		writeField(c, &r, field)
 	}
 }
 
@@ -89,7 +101,7 @@ func hvalsCommand() *command.Descriptor {
 func writeAll(c *command.Ctx, r keyspace.Ref, fields, values bool) {
 	s, n := c.Keys[0].Shard, 0
 	if r != 0 {
-		n = value.Len(s, r)
+		n = value.Len(s, r) - value.Expired(s, r, c.FieldNow())
 	}
 	if fields && values {
 		c.W.Map(n)
@@ -110,22 +122,38 @@ func writeAll(c *command.Ctx, r keyspace.Ref, fields, values bool) {
 	})
 }
 
-// each is value.EachField without a buffer of its own.
+// each is value.EachField without a buffer of its own. A field whose time has come is left out, and stays: a reply that is all of a hash is no occasion
+// to go through it twice.
 func each(c *command.Ctx, r keyspace.Ref, f func(field, val []byte) bool) {
-	s := c.Keys[0].Shard
-	if s.Encoding(r) != keyspace.ListPack {
-		value.EachField(s, r, f)
+	s, now := c.Keys[0].Shard, c.FieldNow()
+	enc := s.Encoding(r)
+	if enc == keyspace.HashTable {
+		value.EachField(s, r, now, f)
 		return
 	}
 	buf := c.Scratch(40)
 	a, b := (*[20]byte)(buf), (*[20]byte)(buf[20:])
-	l := packed.List(s.Value(r))
+	var l packed.List
+	if enc == keyspace.ListPackEx {
+		l = s.Triples(r)
+	} else {
+		l = s.Value(r)
+	}
 	for at := packed.HeaderBytes; !l.AtEnd(at); {
-		next := l.Next(at)
-		if !f(l.Text(at, a), l.Text(next, b)) {
+		v := l.Next(at)
+		next := l.Next(v)
+		if enc == keyspace.ListPackEx {
+			until := value.TripleExpiry(l, next)
+			next = l.Next(next)
+			if until <= now && until != keyspace.NoExpire {
+				at = next
+				continue
+			}
+		}
+		if !f(l.Text(at, a), l.Text(v, b)) {
 			return
 		}
-		at = l.Next(next)
+		at = next
 	}
 }
 
@@ -147,10 +175,13 @@ func hexistsCommand() *command.Descriptor {
 		r, ok := find(c)
 		switch {
 		case !ok:
-		case r != 0 && has(c.Keys[0].Shard, r, c.Args[2]):
-			c.W.Int(1)
 		default:
-			c.W.Int(0)
+			var buf [20]byte
+			n := int64(0)
+			if _, there := read(c, &r, c.Args[2], &buf); there {
+				n = 1
+			}
+			c.W.Int(n)
 		}
 	}, fieldArg)
 }
@@ -161,12 +192,8 @@ func hstrlenCommand() *command.Descriptor {
 		if !ok {
 			return
 		}
-		n := 0
-		if r != 0 {
-			var buf [20]byte
-			v, _ := value.Field(c.Keys[0].Shard, r, c.Args[2], &buf)
-			n = len(v)
-		}
-		c.W.Int(int64(n))
+		var buf [20]byte
+		v, _ := read(c, &r, c.Args[2], &buf)
+		c.W.Int(int64(len(v)))
 	}, fieldArg)
 }

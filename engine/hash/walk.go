@@ -55,16 +55,20 @@ func hscan(c *command.Ctx) {
 		}
 		return true
 	}
-	if s.Encoding(r) == keyspace.ListPack {
+	if s.Encoding(r) != keyspace.HashTable {
 		each(c, r, show)
 		c.ScanReply(at, 0, n)
 		return
 	}
+	now := c.FieldNow()
 	m := s.Open(r)
 	d := coll.Dict{Mem: &m}
 	for seen := int64(0); seen < o.Count; {
 		cursor = d.Scan(cursor, func(r coll.Ref) {
 			seen++
+			if until := coll.ExpiryOf(m.Space, r); until <= now && until != keyspace.NoExpire {
+				return
+			}
 			show(coll.KeyOf(m.Space, r), coll.ValueOf(m.Space, r))
 		})
 		if cursor == 0 {
@@ -96,11 +100,11 @@ func hrandfield(c *command.Ctx) {
 	if !ok {
 		return
 	}
-	if r == 0 {
+	p := newPicker(c, r)
+	if p.n == 0 {
 		c.W.Null()
 		return
 	}
-	p := newPicker(c, r)
 	var bufs [2][20]byte
 	field, _ := p.draw(&bufs)
 	c.W.Bulk(field)
@@ -138,6 +142,10 @@ func randomFields(c *command.Ctx) {
 		return
 	}
 	p := newPicker(c, r)
+	if p.n == 0 {
+		c.W.Array(0)
+		return
+	}
 	n := uint64(count)
 	if count < 0 {
 		n = uint64(-count)
@@ -166,22 +174,44 @@ func randomFields(c *command.Ctx) {
 // A picker draws random fields of a hash.
 type picker struct {
 	c     *command.Ctx
-	r     keyspace.Ref
-	n     uint64 // fields of the hash
+	r     keyspace.Ref // 0: there is no hash
+	n     uint64       // fields of the hash that have not expired
 	large bool
 	list  packed.List
+	step  int // entries of a field in list
 	mem   coll.Mem
+	gone  uint64 // fields that have expired and are still there
+	now   int64
 
 	elem coll.Ref // drawn, of a large hash
 }
 
+const (
+	// pickExpires bounds how many fields whose time has come are removed before one is drawn. Whatever is left is active expiry's.
+	pickExpires = 512
+	// pickTries is how often an expired field is drawn before one that has not expired is looked for.
+	pickTries = 64
+)
+
+// newPicker removes what has expired, as Redis does, and may find that nothing is left.
 func newPicker(c *command.Ctx, r keyspace.Ref) picker {
+	p := picker{c: c, now: c.FieldNow()}
+	if r == 0 {
+		return p
+	}
+	if r, _ = c.ExpireFields(&c.Keys[0], r, pickExpires); r == 0 {
+		return p
+	}
 	s := c.Keys[0].Shard
-	p := picker{c: c, r: r, n: uint64(value.Len(s, r))}
-	if p.large = s.Encoding(r) == keyspace.HashTable; p.large {
-		p.mem = s.Open(r)
-	} else {
-		p.list = s.Value(r)
+	p.r, p.gone = r, uint64(value.Expired(s, r, p.now))
+	p.n = uint64(value.Len(s, r)) - p.gone
+	switch s.Encoding(r) {
+	case keyspace.HashTable:
+		p.large, p.mem = true, s.Open(r)
+	case keyspace.ListPackEx:
+		p.list, p.step = s.Triples(r), 3
+	default:
+		p.list, p.step = s.Value(r), 2
 	}
 	return p
 }
@@ -192,14 +222,46 @@ func (p *picker) below(n uint64) uint64 {
 	return hi
 }
 
-// draw draws a field, each with the same probability, and returns it with its value: views, or printed into bufs.
+// draw draws a field, each with the same probability, and returns it with its value: views, or printed into bufs. There must be one.
 func (p *picker) draw(bufs *[2][20]byte) (field, val []byte) {
 	if p.large {
-		p.elem = coll.Dict{Mem: &p.mem}.Random(p.c.Rand)
+		p.elem = p.drawElem()
 		return coll.KeyOf(p.mem.Space, p.elem), coll.ValueOf(p.mem.Space, p.elem)
 	}
-	at := p.list.At(2 * int(p.below(p.n)))
+	at := p.list.At(p.step * int(p.gone+p.below(p.n))) // those that have expired stand in front
 	return p.list.Text(at, &bufs[0]), p.list.Text(p.list.Next(at), &bufs[1])
+}
+
+func (p *picker) drawElem() coll.Ref {
+	d := coll.Dict{Mem: &p.mem}
+	if p.gone == 0 {
+		return d.Random(p.c.Rand)
+	}
+	for range pickTries {
+		if e := d.Random(p.c.Rand); !p.expired(e) {
+			return e
+		}
+	}
+	// Nearly everything has expired: the one of a random number among the others.
+	var found coll.Ref
+	left, cursor := p.below(p.n), uint64(0)
+	for first := true; found == 0 && (first || cursor != 0); first = false {
+		cursor = d.Scan(cursor, func(e coll.Ref) {
+			if p.expired(e) || found != 0 {
+				return
+			}
+			if left == 0 {
+				found = e
+			}
+			left--
+		})
+	}
+	return found
+}
+
+func (p *picker) expired(e coll.Ref) bool {
+	at := coll.ExpiryOf(p.mem.Space, e)
+	return at <= p.now && at != keyspace.NoExpire
 }
 
 func (p *picker) write(field, val []byte, values bool) {

@@ -61,7 +61,7 @@ func setPairs(c *command.Ctx) (added int, ok bool) {
 		if !e.there {
 			added++
 		}
-		e.set(pairs[i], pairs[i+1])
+		e.set(pairs[i], pairs[i+1], keyspace.NoExpire)
 	}
 	e.close()
 	c.ChangedBy(k, len(pairs)/2)
@@ -95,14 +95,17 @@ func hsetnx(c *command.Ctx) {
 		return
 	}
 	k := &c.Keys[0]
-	if r != 0 && has(k.Shard, r, c.Args[2]) {
-		c.W.Int(0)
-		return
+	if r != 0 {
+		if has(c, r, c.Args[2]) {
+			c.W.Int(0)
+			return
+		}
+		r = c.ExpireField(k, r, c.Args[2])
 	}
 	e := editor{c: c, k: k, s: k.Shard, r: r}
 	e.openFor(c.Args[2:])
 	e.look(c.Args[2])
-	e.set(c.Args[2], c.Args[3])
+	e.set(c.Args[2], c.Args[3], keyspace.NoExpire)
 	e.close()
 	c.Changed(k)
 	c.W.Int(1)
@@ -131,21 +134,15 @@ func hdel(c *command.Ctx) {
 	}
 	k := &c.Keys[0]
 	e := editor{c: c, k: k, s: k.Shard, r: r}
-	if k.Shard.Encoding(r) == keyspace.HashTable {
-		e.edit()
-	} else {
-		e.list = k.Shard.Value(r)
-	}
-	n, gone := 0, false
+	e.openThere()
+	n := 0
 	for _, field := range c.Args[2:] {
-		if e.look(field); e.there {
+		if e.look(field); e.there { // whether it has expired is not asked, as in Redis
 			n++
-			if gone = e.remove(); gone {
-				break
-			}
+			e.remove()
 		}
 	}
-	if e.form == large && !gone {
+	if e.form == large {
 		e.close()
 	}
 	if n > 0 {

@@ -110,6 +110,9 @@ func (s *Shard) Settle(c *Coll) (gone bool) {
 		s.publish(t)
 		return true
 	}
+	if c.typ == Hash && (c.Root.C != 0 || c.Root.HasTree()) {
+		s.settleFields(c.db, t, c.r)
+	}
 	s.house(c)
 	s.publish(t)
 	return false

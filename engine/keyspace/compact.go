@@ -96,11 +96,15 @@ func (c *compactor) step(s *Shard, t *table, n int) int {
 			t.moveEntry(r)
 		}
 	}
-	for ; c.block < len(t.index.blocks); c.block++ {
+	for ; c.block < len(t.index.blocks)+len(t.fields.blocks); c.block++ {
 		if n <= 0 {
 			return 0
 		}
-		if p := &t.index.blocks[c.block]; t.Sparse(*p) {
+		x, at := &t.index, c.block
+		if at >= len(x.blocks) {
+			x, at = &t.fields, at-len(x.blocks)
+		}
+		if p := &x.blocks[at]; t.Sparse(*p) {
 			*p = t.moveBlock(*p, t.SizeOf(*p))
 			n -= blockItems / 16
 		}
@@ -140,8 +144,16 @@ func (t *table) moveEntry(r Ref) {
 	if volatile {
 		at = int(*e.indexAt())
 	}
+	place := e.fieldsAt(t.Space)
+	expiring := 0
+	if place != nil {
+		expiring = int(*place)
+	}
 	n := t.moveBlock(r, e.size())
 	t.replace(h, r, n)
+	if expiring != 0 {
+		t.fields.item(t, expiring-1).r = n
+	}
 	if volatile {
 		t.item(at).r = n
 	}

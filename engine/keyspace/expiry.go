@@ -11,8 +11,11 @@ import (
 // know their entry and whose entries know their item. The earliest is at the root; there is no sampling and no
 // estimate. Items lie in blocks of the table's arena, so growth copies at most one small block.
 //
+// A second one orders the hashes that have fields which expire, by the earliest of these.
+//
 //	item | expiry, Unix ms : 64 | entry : 64 |
 type expiryIndex struct {
+	fields bool        // of hashes, by their fields
 	blocks []arena.Ref // each of blockItems, the first smaller while it is the only one
 	room   int
 	n      int
@@ -31,29 +34,49 @@ type expiryItem struct {
 	r  Ref
 }
 
-func (t *table) item(i int) *expiryItem {
-	b := t.index.blocks[i>>blockShift]
+// due is the earliest expiry of a shard.
+type due struct {
+	db int   // whose index has it; -1: there is none
+	at int64 // Unix ms, or NoExpire
+}
+
+// indexOf returns the index of hashes by their fields, or that of entries by their own expiry.
+func (t *table) indexOf(fields bool) *expiryIndex {
+	if fields {
+		return &t.fields
+	}
+	return &t.index
+}
+
+// item is of the index of entries.
+func (t *table) item(i int) *expiryItem { return t.index.item(t, i) }
+
+func (x *expiryIndex) item(t *table, i int) *expiryItem {
+	b := x.blocks[i>>blockShift]
 	return (*expiryItem)(unsafe.Add(t.Ptr(b), i&(blockItems-1)*itemBytes))
 }
 
-// setItem puts an item at i and tells its entry.
-func (t *table) setItem(i int, it expiryItem) {
-	*t.item(i) = it
-	*entry{t.Ptr(it.r)}.indexAt() = uint32(i)
+// set puts an item at i and tells its entry.
+func (x *expiryIndex) set(t *table, i int, it expiryItem) {
+	*x.item(t, i) = it
+	e := entry{t.Ptr(it.r)}
+	if x.fields {
+		*e.fieldsAt(t.Space) = uint32(i) + 1
+	} else {
+		*e.indexAt() = uint32(i)
+	}
 }
 
-// indexAdd enters r, whose entry is volatile already.
-func (t *table) indexAdd(r Ref, at int64) {
-	x := &t.index
+// add enters r, whose entry is volatile, or has fields that expire, already.
+func (x *expiryIndex) add(t *table, r Ref, at int64) {
 	if x.n == x.room {
-		t.indexGrow()
+		x.grow(t)
 	}
 	x.n++
-	t.siftUp(x.n-1, expiryItem{at, r})
+	x.siftUp(t, x.n-1, expiryItem{at, r})
 }
 
-func (t *table) indexGrow() {
-	x := &t.index
+func (x *expiryIndex) grow(t *table) {
 	if x.room >= blockItems {
 		b := t.Alloc(blockItems * itemBytes)
 		x.bytes += int64(t.SizeOf(b))
@@ -75,15 +98,14 @@ func (t *table) indexGrow() {
 	x.room = n
 }
 
-func (t *table) indexTrim() {
-	x := &t.index
+func (x *expiryIndex) trim(t *table) {
 	switch {
 	case x.n == 0:
 		for _, b := range x.blocks {
 			x.bytes -= int64(t.SizeOf(b))
 			t.Free(b)
 		}
-		*x = expiryIndex{}
+		*x = expiryIndex{fields: x.fields}
 	case x.room-x.n >= 2*blockItems:
 		last := len(x.blocks) - 1
 		x.bytes -= int64(t.SizeOf(x.blocks[last]))
@@ -93,60 +115,61 @@ func (t *table) indexTrim() {
 	}
 }
 
-// indexRemove takes out item i.
-func (t *table) indexRemove(i int) {
-	x := &t.index
+// remove takes out item i.
+func (x *expiryIndex) remove(t *table, i int) {
 	x.n--
-	if last := *t.item(x.n); i < x.n {
-		t.sift(i, last)
+	if last := *x.item(t, x.n); i < x.n {
+		x.sift(t, i, last)
 	}
-	t.indexTrim()
+	x.trim(t)
 }
 
-// indexMove gives item i another time.
-func (t *table) indexMove(i int, at int64) { t.sift(i, expiryItem{at, t.item(i).r}) }
+// move gives item i another time.
+func (x *expiryIndex) move(t *table, i int, at int64) {
+	x.sift(t, i, expiryItem{at, x.item(t, i).r})
+}
 
-func (t *table) sift(i int, it expiryItem) {
-	if i > 0 && it.at < t.item((i-1)/4).at {
-		t.siftUp(i, it)
+func (x *expiryIndex) sift(t *table, i int, it expiryItem) {
+	if i > 0 && it.at < x.item(t, (i-1)/4).at {
+		x.siftUp(t, i, it)
 		return
 	}
-	t.siftDown(i, it)
+	x.siftDown(t, i, it)
 }
 
-func (t *table) siftUp(i int, it expiryItem) {
+func (x *expiryIndex) siftUp(t *table, i int, it expiryItem) {
 	for i > 0 {
 		up := (i - 1) / 4
-		p := *t.item(up)
+		p := *x.item(t, up)
 		if p.at <= it.at {
 			break
 		}
-		t.setItem(i, p)
+		x.set(t, i, p)
 		i = up
 	}
-	t.setItem(i, it)
+	x.set(t, i, it)
 }
 
-func (t *table) siftDown(i int, it expiryItem) {
-	n := t.index.n
+func (x *expiryIndex) siftDown(t *table, i int, it expiryItem) {
+	n := x.n
 	for {
 		c := 4*i + 1
 		if c >= n {
 			break
 		}
-		least, best := c, *t.item(c)
+		least, best := c, *x.item(t, c)
 		for k := c + 1; k < min(c+4, n); k++ {
-			if o := *t.item(k); o.at < best.at {
+			if o := *x.item(t, k); o.at < best.at {
 				least, best = k, o
 			}
 		}
 		if it.at <= best.at {
 			break
 		}
-		t.setItem(i, best)
+		x.set(t, i, best)
 		i = least
 	}
-	t.setItem(i, it)
+	x.set(t, i, it)
 }
 
 // avgTTL estimates the mean time to expiry from a sample spread over the heap.

@@ -57,13 +57,12 @@ type Shard struct {
 	arena.Space
 	ks     *Keyspace
 	index  int
-	tables []*table // by database; nil until written to
-	// due is the database whose table holds the shard's earliest expiry, -1 if none has; next is that expiry.
-	due  int
-	next int64
-	snap *shardSnap // while a snapshot runs
-	pub  shardStats
-	_    [64]byte // a neighbour's lock must not share the line
+	tables []*table   // by database; nil until written to
+	keys   due        // the earliest expiry of a key
+	fields due        // the same of a hash's field
+	snap   *shardSnap // while a snapshot runs
+	pub    shardStats
+	_      [64]byte // a neighbour's lock must not share the line
 }
 
 // New returns an empty keyspace. Options out of range panic: they come from code, not from a person.
@@ -79,7 +78,8 @@ func New(o Options) *Keyspace {
 	ks.reader, ks.hashOf = ks.pool.NewHeap(), ks.Hash
 	for i := range ks.shards {
 		s := &ks.shards[i]
-		s.ks, s.index, s.Space, s.due, s.next = ks, i, ks.pool.Space(), -1, NoExpire
+		s.ks, s.index, s.Space = ks, i, ks.pool.Space()
+		s.keys, s.fields = due{-1, NoExpire}, due{-1, NoExpire}
 		s.tables = make([]*table, o.Databases)
 	}
 	return ks
@@ -93,6 +93,16 @@ func (ks *Keyspace) NumShards() int { return len(ks.shards) }
 
 // Databases returns the number of databases.
 func (ks *Keyspace) Databases() int { return ks.databases }
+
+// FieldsExpire reports whether any hash has a field that expires. All shards must be locked, or nobody writes.
+func (ks *Keyspace) FieldsExpire() bool {
+	for i := range ks.shards {
+		if ks.shards[i].fields.db >= 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // Shard returns shard i.
 func (ks *Keyspace) Shard(i int) *Shard { return &ks.shards[i] }
@@ -125,11 +135,13 @@ func (ks *Keyspace) SwapDB(a, b int) {
 	for i := range ks.shards {
 		s := &ks.shards[i]
 		s.tables[a], s.tables[b] = s.tables[b], s.tables[a]
-		switch s.due {
-		case a:
-			s.due = b
-		case b:
-			s.due = a
+		for _, d := range []*due{&s.keys, &s.fields} {
+			switch d.db {
+			case a:
+				d.db = b
+			case b:
+				d.db = a
+			}
 		}
 	}
 }

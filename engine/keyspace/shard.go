@@ -82,6 +82,9 @@ func (s *Shard) MemoryUsage(r Ref) int {
 	if *e.word()&volatileIt != 0 {
 		n += itemBytes
 	}
+	if p := e.fieldsAt(s.Space); p != nil && *p != 0 {
+		n += itemBytes
+	}
 	return n
 }
 
@@ -89,7 +92,7 @@ func (s *Shard) MemoryUsage(r Ref) int {
 func (s *Shard) table(db int) *table {
 	t := s.tables[db]
 	if t == nil {
-		t = &table{Heap: s.ks.pool.NewHeap(), hash: &s.ks.hash}
+		t = &table{Heap: s.ks.pool.NewHeap(), hash: &s.ks.hash, fields: expiryIndex{fields: true}}
 		s.tables[db] = t
 	}
 	return t
@@ -179,7 +182,7 @@ func (s *Shard) Put(db int, h uint64, r Ref, key []byte, typ Type, enc Encoding,
 		r = t.build(&p)
 		t.insert(h, r)
 		if expireAt != NoExpire {
-			t.indexAdd(r, expireAt)
+			t.index.add(t, r, expireAt)
 			s.expiryChanged(db, t)
 		}
 		s.publish(t)
@@ -188,7 +191,7 @@ func (s *Shard) Put(db int, h uint64, r Ref, key []byte, typ Type, enc Encoding,
 	s.touch(t, h, r)
 	e := entry{t.Ptr(r)}
 	w := *e.word()
-	if volatile := w&volatileIt != 0; volatile == (expireAt != NoExpire) && w&rootIt == 0 {
+	if volatile := w&volatileIt != 0; volatile == (expireAt != NoExpire) && w&rootIt == 0 && w&encMask != listPackEx {
 		off, k := e.key()
 		off += k
 		fits := false
@@ -211,7 +214,7 @@ func (s *Shard) Put(db int, h uint64, r Ref, key []byte, typ Type, enc Encoding,
 			*e.word() = w&^(15<<encShift|7<<typeShift|accessMask) | uint64(enc&15)<<encShift | uint64(typ)<<typeShift | uint64(access&accessMask)
 			if volatile && *e.expiry() != expireAt {
 				*e.expiry() = expireAt
-				t.indexMove(int(*e.indexAt()), expireAt)
+				t.index.move(t, int(*e.indexAt()), expireAt)
 				s.expiryChanged(db, t)
 			}
 			return r
@@ -237,15 +240,18 @@ func (s *Shard) supersede(db int, t *table, h uint64, r, n Ref, value bool) {
 		it := t.item(int(i))
 		it.r = n
 		if it.at != *e.expiry() {
-			t.indexMove(int(i), *e.expiry())
+			t.index.move(t, int(i), *e.expiry())
 		}
 	case was:
-		t.indexRemove(int(*o.indexAt()))
+		t.index.remove(t, int(*o.indexAt()))
 	case is:
-		t.indexAdd(n, *e.expiry())
+		t.index.add(t, n, *e.expiry())
 	}
 	if was || is {
 		s.expiryChanged(db, t)
+	}
+	if p := o.fieldsAt(t.Space); p != nil || e.fieldsAt(t.Space) != nil {
+		s.inheritFields(db, t, p, n)
 	}
 	if value {
 		s.freeValue(t, o)
@@ -359,7 +365,7 @@ func (s *Shard) SetExpire(db int, h uint64, r Ref, at int64) Ref {
 	s.touch(t, h, r)
 	if w&volatileIt != 0 && at != NoExpire {
 		*e.expiry() = at
-		t.indexMove(int(*e.indexAt()), at)
+		t.index.move(t, int(*e.indexAt()), at)
 		s.expiryChanged(db, t)
 		return r
 	}
@@ -416,8 +422,14 @@ func (s *Shard) unlink(db int, t *table, h uint64, r Ref, value bool) {
 	t.remove(h, r)
 	e := entry{t.Ptr(r)}
 	if *e.word()&volatileIt != 0 {
-		t.indexRemove(int(*e.indexAt()))
+		t.index.remove(t, int(*e.indexAt()))
 		s.expiryChanged(db, t)
+	}
+	if p := e.fieldsAt(t.Space); p != nil && *p != 0 {
+		i := int(*p - 1)
+		*p = 0
+		t.fields.remove(t, i)
+		s.fieldsChanged(db, t)
 	}
 	if value {
 		s.freeValue(t, e)
@@ -468,8 +480,12 @@ func (s *Shard) Copy(db int, r Ref, dst *Shard, dstDB int, dstHash uint64, dstKe
 func (s *Shard) enter(db int, t *table, h uint64, r Ref, at int64) {
 	t.insert(h, r)
 	if at != NoExpire {
-		t.indexAdd(r, at)
+		t.index.add(t, r, at)
 		s.expiryChanged(db, t)
+	}
+	if p := (entry{t.Ptr(r)}).fieldsAt(t.Space); p != nil {
+		*p = 0
+		s.settleFields(db, t, r)
 	}
 	s.publish(t)
 }
@@ -486,6 +502,14 @@ func (s *Shard) Len(db int) int {
 func (s *Shard) Expires(db int) int {
 	if t := s.tables[db]; t != nil {
 		return t.index.n
+	}
+	return 0
+}
+
+// ExpiringHashes counts the hashes with fields that expire of a database in this shard.
+func (s *Shard) ExpiringHashes(db int) int {
+	if t := s.tables[db]; t != nil {
+		return t.fields.n
 	}
 	return 0
 }
@@ -538,50 +562,72 @@ func (s *Shard) RandomVolatile(db int, rnd func() uint64) Ref {
 	return t.item(int(i)).r
 }
 
-// expiryChanged keeps due and next right after a change of the index of db's table.
-func (s *Shard) expiryChanged(db int, t *table) {
-	if s.due != db {
-		if t.index.n > 0 {
-			if at := t.item(0).at; s.due < 0 || at < s.next {
-				s.due, s.next = db, at
+// expiryChanged keeps s.keys right after a change of the index of db's table.
+func (s *Shard) expiryChanged(db int, t *table) { s.dueChanged(&s.keys, &t.index, db, t) }
+
+// fieldsChanged is expiryChanged for s.fields.
+func (s *Shard) fieldsChanged(db int, t *table) { s.dueChanged(&s.fields, &t.fields, db, t) }
+
+func (s *Shard) dueChanged(d *due, x *expiryIndex, db int, t *table) {
+	if d.db != db {
+		if x.n > 0 {
+			if at := x.item(t, 0).at; d.db < 0 || at < d.at {
+				*d = due{db, at}
 			}
 		}
 		return
 	}
-	if t.index.n > 0 {
-		at := t.item(0).at
-		earlier := at <= s.next
-		s.next = at
+	if x.n > 0 {
+		at := x.item(t, 0).at
+		earlier := at <= d.at
+		d.at = at
 		if earlier {
 			return
 		}
 	}
-	s.findDue()
+	s.findDue(d, x.fields)
 }
 
 // findDue looks at every database for the earliest expiry.
-func (s *Shard) findDue() {
-	s.due, s.next = -1, NoExpire
+func (s *Shard) findDue(d *due, fields bool) {
+	*d = due{-1, NoExpire}
 	for db, t := range s.tables {
-		if t != nil && t.index.n > 0 {
-			if at := t.item(0).at; s.due < 0 || at < s.next {
-				s.due, s.next = db, at
+		if t == nil {
+			continue
+		}
+		if x := t.indexOf(fields); x.n > 0 {
+			if at := x.item(t, 0).at; d.db < 0 || at < d.at {
+				*d = due{db, at}
 			}
 		}
 	}
 }
 
-// NextExpiry returns the earliest expiry (Unix ms) in the shard over all databases, or NoExpire.
-func (s *Shard) NextExpiry() int64 { return s.next }
+// NextExpiry returns the earliest expiry (Unix ms) of keys and fields in the shard over all databases, or NoExpire.
+func (s *Shard) NextExpiry() int64 {
+	if s.fields.db < 0 || s.keys.db >= 0 && s.keys.at < s.fields.at {
+		return s.keys.at
+	}
+	return s.fields.at
+}
 
 // FirstExpired returns the entry with the earliest expiry if that is <= now, or r=0.
 func (s *Shard) FirstExpired(now int64) (db int, h uint64, r Ref) {
-	if s.due < 0 || s.next > now {
+	return s.firstDue(&s.keys, now)
+}
+
+// FirstFieldExpired returns the hash with the field of the earliest expiry if that is <= now, or r=0.
+func (s *Shard) FirstFieldExpired(now int64) (db int, h uint64, r Ref) {
+	return s.firstDue(&s.fields, now)
+}
+
+func (s *Shard) firstDue(d *due, now int64) (db int, h uint64, r Ref) {
+	if d.db < 0 || d.at > now {
 		return 0, 0, 0
 	}
-	t := s.tables[s.due]
-	r = t.item(0).r
-	return s.due, s.ks.hash.hash(s.Key(r)), r
+	t := s.tables[d.db]
+	r = t.indexOf(d == &s.fields).item(t, 0).r
+	return d.db, s.ks.hash.hash(s.Key(r)), r
 }
 
 // Flush empties a database of this shard in O(1) for the caller: memory is given back in the background, or with
@@ -592,8 +638,11 @@ func (s *Shard) Flush(db int, wait bool) {
 		return
 	}
 	s.tables[db] = nil
-	if s.due == db {
-		s.findDue()
+	if s.keys.db == db {
+		s.findDue(&s.keys, false)
+	}
+	if s.fields.db == db {
+		s.findDue(&s.fields, true)
 	}
 	s.withdraw(t)
 	t.dead = true
@@ -641,7 +690,7 @@ func (s *Shard) Check() error {
 }
 
 func (s *Shard) checkTable(db int, t *table) error {
-	n, volatile := 0, 0
+	n, volatile, expiring := 0, 0, 0
 	var used, inHeap, housed int64
 	if t.dir != nil {
 		var first uint64
@@ -677,23 +726,44 @@ func (s *Shard) checkTable(db int, t *table) error {
 						err = fmt.Errorf("key %q and the expiry index disagree", e.keyBytes())
 					}
 				}
+				if p := e.fieldsAt(s.Space); p != nil {
+					at := e.fieldsDue(s.Space)
+					if *p != 0 {
+						expiring++
+					}
+					if (*p != 0) != (at != NoExpire) {
+						err = fmt.Errorf("key %q: fields expire at %d, place in the index %d", e.keyBytes(), at, *p)
+					} else if *p != 0 {
+						if it := t.fields.item(t, int(*p-1)); it.r != r || it.at != at {
+							err = fmt.Errorf("key %q and the index of hashes disagree", e.keyBytes())
+						}
+					}
+				}
 			})
 			if err != nil {
 				return err
 			}
 		}
 	}
-	for i := 1; i < t.index.n; i++ {
-		if t.item(i).at < t.item((i-1)/4).at {
-			return fmt.Errorf("expiry index out of order at %d", i)
+	for _, x := range []*expiryIndex{&t.index, &t.fields} {
+		for i := 1; i < x.n; i++ {
+			if x.item(t, i).at < x.item(t, (i-1)/4).at {
+				return fmt.Errorf("expiry index (of fields: %v) out of order at %d", x.fields, i)
+			}
+		}
+		if d := s.keys; !x.fields && x.n > 0 && (d.db < 0 || d.at > x.item(t, 0).at) {
+			return fmt.Errorf("the earliest expiry is %d, not %d", x.item(t, 0).at, d.at)
+		}
+		if d := s.fields; x.fields && x.n > 0 && (d.db < 0 || d.at > x.item(t, 0).at) {
+			return fmt.Errorf("the earliest expiry of a field is %d, not %d", x.item(t, 0).at, d.at)
 		}
 	}
-	if n != t.n || volatile != t.index.n {
-		return fmt.Errorf("%d keys (%d volatile) found, counters say %d and %d", n, volatile, t.n, t.index.n)
+	if n != t.n || volatile != t.index.n || expiring != t.fields.n {
+		return fmt.Errorf("%d keys (%d volatile, %d with fields that expire) found, counters say %d, %d and %d", n, volatile, expiring, t.n, t.index.n, t.fields.n)
 	}
-	if sum := used + t.bytes + t.large + t.coll + t.held + t.index.bytes; sum != t.Used() {
-		return fmt.Errorf("entries %d + tables %d + large %d + collections %d + held %d + index %d make %d bytes, the heap has %d",
-			used, t.bytes, t.large, t.coll, t.held, t.index.bytes, sum, t.Used())
+	if sum := used + t.bytes + t.large + t.coll + t.held + t.index.bytes + t.fields.bytes; sum != t.Used() {
+		return fmt.Errorf("entries %d + tables %d + large %d + collections %d + held %d + index %d and %d make %d bytes, the heap has %d",
+			used, t.bytes, t.large, t.coll, t.held, t.index.bytes, t.fields.bytes, sum, t.Used())
 	}
 	if inHeap != t.coll || housed != t.apartMem {
 		return fmt.Errorf("collections have %d bytes in the table's heap and %d in their own, counters say %d and %d", inHeap, housed, t.coll, t.apartMem)

@@ -51,6 +51,7 @@ type Snapshot struct {
 	epoch   uint64
 	shards  []shardSnap
 	counts  [][2]int
+	fields  bool // a hash had fields that expire
 	pending atomic.Int64
 	left    atomic.Int64 // shards not finished
 }
@@ -99,7 +100,8 @@ const (
 // FLUSHALL, SWAPDB during a snapshot keep it exact.
 func (ks *Keyspace) BeginSnapshot(enc Encoder) *Snapshot {
 	ks.epoch = ks.epoch%numEpochs + 1
-	sn := &Snapshot{ks: ks, enc: enc, epoch: ks.epoch, shards: make([]shardSnap, len(ks.shards)), counts: make([][2]int, ks.databases)}
+	sn := &Snapshot{ks: ks, enc: enc, epoch: ks.epoch, shards: make([]shardSnap, len(ks.shards)), counts: make([][2]int, ks.databases),
+		fields: ks.FieldsExpire()}
 	if !ks.snapshot.CompareAndSwap(nil, sn) {
 		panic("BUG: keyspace: a snapshot is running")
 	}
@@ -393,6 +395,9 @@ func (sn *Snapshot) PendingBytes() int64 { return sn.pending.Load() }
 func (sn *Snapshot) Counts(db int) (keys, expires int) {
 	return sn.counts[db][0], sn.counts[db][1]
 }
+
+// FieldsExpire reports whether any hash has a field that expires, as of the snapshot.
+func (sn *Snapshot) FieldsExpire() bool { return sn.fields }
 
 // Close ends the snapshot, finished or not. Locks shards itself, briefly.
 func (sn *Snapshot) Close() {

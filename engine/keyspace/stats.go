@@ -36,7 +36,7 @@ func (s *Shard) publish(t *table) {
 }
 
 func (s *Shard) publishNow(t *table) {
-	n := published{t.Used() + t.apartMem, t.bytes, t.large + t.held, t.coll + t.apartMem, t.index.bytes}
+	n := published{t.Used() + t.apartMem, t.bytes, t.large + t.held, t.coll + t.apartMem, t.index.bytes + t.fields.bytes}
 	s.account(t, n)
 }
 

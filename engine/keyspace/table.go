@@ -96,9 +96,10 @@ type table struct {
 	holds    map[uint32]*hold
 	dead     bool // flushed
 
-	index expiryIndex
-	snap  *tableSnap // while a snapshot has not passed the table's end
-	pub   published
+	index  expiryIndex
+	fields expiryIndex // of hashes with fields that expire
+	snap   *tableSnap  // while a snapshot has not passed the table's end
+	pub    published
 
 	compacted int64 // Used when it was compacted last, or the most since
 }

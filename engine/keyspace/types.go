@@ -30,7 +30,7 @@ const (
 	EmbStr     Encoding = 2
 	ListPack   Encoding = 3 // a packed.List
 	IntSet     Encoding = 4 // an intset.Set
-	ListPackEx Encoding = 5 // a packed.List of a hash whose fields may expire
+	ListPackEx Encoding = 5 // a packed.List of field, value, expiry, ...: Shard.Triples
 	HashTable  Encoding = 8 // a coll.Dict, of a hash whose fields may expire also a coll.Tree
 	SkipList   Encoding = 9 // a coll.Dict and a coll.Tree of the same elements
 	QuickList  Encoding = 10

@@ -19,6 +19,10 @@ import (
 //	set          intset | bytes |         or set | members | member | ...
 //	sorted set   zset (listpack) | bytes | or zset 2 | members | member, score : 64, little-endian | ...
 //	hash         hash (listpack) | bytes | or hash | fields | field, value | ...
+//	             hash with field expiry (listpack) | earliest : 64, little-endian | bytes: field, value, expiry, ... the earliest in front |
+//	             or hash with field expiry | earliest : 64 | fields | expiry - earliest + 1 as a length, 0: none | field, value | ...
+//
+// The last two are written only for hashes that have a field which expires: they are what makes a file one of VersionFieldExpiry.
 const (
 	typeList        = 1
 	typeSet         = 2
@@ -35,6 +39,11 @@ const (
 	typeZSetPacked  = 17
 	typeQuicklist2  = 18
 	typeSetPacked   = 20
+
+	typeHashExpiryOld       = 22 // before Redis 7.4.0: no earliest, and expiries in full
+	typeHashExpiryPackedOld = 23
+	typeHashExpiry          = 24
+	typeHashExpiryPacked    = 25
 
 	plainNode  = 1 // of a quicklist 2: a single element, not packed
 	packedNode = 2
@@ -68,8 +77,13 @@ func typeOf(s *keyspace.Shard, r keyspace.Ref) byte {
 		}
 		return typeZSet
 	case keyspace.Hash:
-		if enc == keyspace.ListPack {
+		switch expires := s.FieldsDue(r) != keyspace.NoExpire; {
+		case enc == keyspace.ListPack, enc == keyspace.ListPackEx && !expires:
 			return typeHashPacked
+		case enc == keyspace.ListPackEx:
+			return typeHashExpiryPacked
+		case expires:
+			return typeHashExpiry
 		}
 		return typeHash
 	}
@@ -86,7 +100,14 @@ func (e *Encoder) appendValue(dst []byte, s *keyspace.Shard, r keyspace.Ref, p *
 	limit := len(dst) + pieceBytes
 	d := coll.Dict{Mem: &m}
 	list := coll.List{Mem: &m}
+	due := int64(keyspace.NoExpire)
+	if s.Type(r) == keyspace.Hash {
+		due = s.FieldsDue(r)
+	}
 	if p.Phase == phaseHead {
+		if due != keyspace.NoExpire {
+			dst = binary.LittleEndian.AppendUint64(dst, uint64(due))
+		}
 		n := m.Root.N
 		if enc == keyspace.QuickList {
 			n = uint64(list.Blocks())
@@ -100,6 +121,13 @@ func (e *Encoder) appendValue(dst []byte, s *keyspace.Shard, r keyspace.Ref, p *
 		fields := s.Type(r) == keyspace.Hash
 		for len(dst) < limit && p.More {
 			p.At = d.Scan(p.At, func(r coll.Ref) {
+				if due != keyspace.NoExpire {
+					after := uint64(0)
+					if at := coll.ExpiryOf(m.Space, r); at != keyspace.NoExpire {
+						after = uint64(at - due + 1)
+					}
+					dst = appendLength(dst, after)
+				}
 				dst = appendString(dst, coll.KeyOf(m.Space, r), e.Compress)
 				if fields {
 					dst = appendString(dst, coll.ValueOf(m.Space, r), e.Compress)
@@ -132,6 +160,13 @@ func (e *Encoder) appendValue(dst []byte, s *keyspace.Shard, r keyspace.Ref, p *
 func (e *Encoder) appendSmall(dst []byte, s *keyspace.Shard, r keyspace.Ref, enc keyspace.Encoding) []byte {
 	v := s.Value(r)
 	switch {
+	case enc == keyspace.ListPackEx:
+		v = s.Triples(r)
+		if due := s.FieldsDue(r); due != keyspace.NoExpire {
+			dst = binary.LittleEndian.AppendUint64(dst, uint64(due))
+		} else {
+			v = value.Pairs(nil, v)
+		}
 	case s.Type(r) == keyspace.List:
 		dst = appendLength(appendLength(dst, 1), packedNode)
 	case s.Type(r) == keyspace.Set && enc == keyspace.ListPack: // version 10 has no type for it
@@ -153,6 +188,8 @@ const (
 	FormPacked             // Value is a packed list: of a small collection, or a block of a list
 	FormIntset             // Value is an intset
 	FormElems              // Elems are elements: of a hash field, value, ...; of a sorted set member, score (64 bits, little-endian), ...
+	// Of a hash whose item says FieldsExpire, elements come in threes; the third is the expiry in Unix ms, 0 for none: an integer of a packed list, in
+	// any order, or 64 bits, little-endian, of Elems.
 )
 
 const (
@@ -198,6 +235,14 @@ func (d *Decoder) value(op byte, it *Item) (err error) {
 		it.Type = keyspace.ZSet
 	case typeHash:
 		it.Type = keyspace.Hash
+	case typeHashExpiry, typeHashExpiryPacked, typeHashExpiryOld, typeHashExpiryPackedOld:
+		it.Type, it.FieldsExpire = keyspace.Hash, true
+		if d.earliest, err = d.earliestExpiry(op); err != nil {
+			return err
+		}
+		if op == typeHashExpiryPacked || op == typeHashExpiryPackedOld {
+			return d.packed(op, it)
+		}
 	default:
 		if int(op) < len(typeNames) && typeNames[op] != "" {
 			return &UnsupportedError{Offset: d.start, Type: typeName(op), Key: string(it.Key[:min(len(it.Key), 256)])}
@@ -246,6 +291,13 @@ func (d *Decoder) elems(it *Item) error {
 		return err
 	}
 	for n := 0; d.left > 0 && n < partElems && len(data) < partBytes; n++ {
+		expireAt := int64(0)
+		if d.op == typeHashExpiry || d.op == typeHashExpiryOld {
+			var err error
+			if expireAt, err = d.fieldExpiry(); err != nil {
+				return err
+			}
+		}
 		if err := add(); err != nil {
 			return err
 		}
@@ -254,6 +306,12 @@ func (d *Decoder) elems(it *Item) error {
 			if err := add(); err != nil {
 				return err
 			}
+		case typeHashExpiry, typeHashExpiryOld:
+			if err := add(); err != nil {
+				return err
+			}
+			data = binary.LittleEndian.AppendUint64(data, uint64(expireAt))
+			ends = append(ends, len(data))
 		case typeZSet, typeZSetText:
 			score, err := d.score()
 			if err != nil {
@@ -363,5 +421,36 @@ func (d *Decoder) packed(op byte, it *Item) error {
 		l = packed.Canonical(l)
 	}
 	it.Value = l
+	if it.FieldsExpire {
+		return d.wrap(value.CheckTriples(l, n, d.deep))
+	}
 	return d.wrap(value.CheckPacked(l, n, it.Type, d.deep))
+}
+
+// earliestExpiry reads what stands before the fields of a hash that expire.
+func (d *Decoder) earliestExpiry(op byte) (int64, error) {
+	if op == typeHashExpiryOld || op == typeHashExpiryPackedOld {
+		return 1, nil // expiries are given in full
+	}
+	if err := d.need(8); err != nil {
+		return 0, err
+	}
+	d.pos += 8
+	at := binary.LittleEndian.Uint64(d.buf[d.pos-8:])
+	if at > value.MaxFieldExpiry {
+		return 0, d.fail("the earliest expiry of a field is %d, which is too late", at)
+	}
+	return int64(at), nil
+}
+
+// fieldExpiry reads when a field expires: Unix ms, 0: never.
+func (d *Decoder) fieldExpiry() (int64, error) {
+	n, err := d.plainLength()
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	if n > value.MaxFieldExpiry || d.earliest+int64(n)-1 > value.MaxFieldExpiry {
+		return 0, d.fail("a field that expires too late")
+	}
+	return max(d.earliest+int64(n)-1, 1), nil
 }

@@ -68,7 +68,7 @@ func (c collection) read(s *keyspace.Shard, r keyspace.Ref) (out []string) {
 	case keyspace.Set:
 		value.EachMember(s, r, func(e []byte) bool { out = append(out, string(e)); return true })
 	case keyspace.Hash:
-		value.EachField(s, r, func(f, v []byte) bool { out = append(out, string(f)+"\x00"+string(v)); return true })
+		value.EachField(s, r, value.Always, func(f, v []byte) bool { out = append(out, string(f)+"\x00"+string(v)); return true })
 	case keyspace.ZSet:
 		value.EachScored(s, r, func(m []byte, f float64) bool {
 			out = append(out, string(m)+"\x00"+string(value.AppendScore(nil, f)))
@@ -335,7 +335,7 @@ func ziplist(elems ...string) []byte {
 }
 
 func dumpOf(typ byte, body []byte) []byte {
-	return appendFooter(append([]byte{typ}, body...), 0)
+	return appendFooter(append([]byte{typ}, body...), 0, Version)
 }
 
 // TestOldForms reads what versions before 10 had for collections.

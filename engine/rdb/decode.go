@@ -24,21 +24,22 @@ const (
 // Item is what Next found. Key and Value are valid until the next call of Next; Elems are the caller's. A large collection comes
 // in several Items, with the same Key.
 type Item struct {
-	Kind     Kind
-	DB       int
-	Offset   int64 // in the file, where the item begins
-	Key      []byte
-	Value    []byte
-	Elems    [][]byte
-	Type     keyspace.Type
-	Form     Form
-	First    bool   // of KindEntry: the value's first part
-	Last     bool   // and its last
-	ExpireAt int64  // Unix ms, or keyspace.NoExpire
-	Idle     int64  // seconds without access, or -1
-	Freq     int    // LFU counter, or -1
-	Keys     uint64 // of KindResize; a claim
-	Expires  uint64
+	Kind         Kind
+	DB           int
+	Offset       int64 // in the file, where the item begins
+	Key          []byte
+	Value        []byte
+	Elems        [][]byte
+	Type         keyspace.Type
+	Form         Form
+	FieldsExpire bool   // see Form
+	First        bool   // of KindEntry: the value's first part
+	Last         bool   // and its last
+	ExpireAt     int64  // Unix ms, or keyspace.NoExpire
+	Idle         int64  // seconds without access, or -1
+	Freq         int    // LFU counter, or -1
+	Keys         uint64 // of KindResize; a claim
+	Expires      uint64
 }
 
 const (
@@ -57,20 +58,21 @@ type Decoder struct {
 	crc   uint64
 	crcAt int // buf[:crcAt] is in crc
 
-	version int
-	db      int
-	started bool
-	fixed   bool   // buf is all there is, and not ours to write to
-	viewed  bool   // the latest string is a view of buf
-	key     []byte // strings that are not views of buf
-	hold    []byte
-	spare   []byte
-	left    uint64 // elements, or nodes, of the present value that are not read
-	op      byte   // its type
-	open    Item   // what its parts have in common
-	deep    bool   // look for elements that stand twice
-	start   int64  // of the current item
-	err     error
+	version  int
+	db       int
+	started  bool
+	fixed    bool   // buf is all there is, and not ours to write to
+	viewed   bool   // the latest string is a view of buf
+	key      []byte // strings that are not views of buf
+	hold     []byte
+	spare    []byte
+	left     uint64 // elements, or nodes, of the present value that are not read
+	op       byte   // its type
+	earliest int64  // expiry of its fields
+	open     Item   // what its parts have in common
+	deep     bool   // look for elements that stand twice
+	start    int64  // of the current item
+	err      error
 }
 
 // NewDecoder returns a decoder that begins with the magic. It reads ahead: see Buffered.

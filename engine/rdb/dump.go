@@ -30,17 +30,18 @@ func AppendDump(dst []byte, s *keyspace.Shard, r keyspace.Ref, compress bool) []
 	for dst = e.appendValue(dst, s, r, &p); p.More; {
 		dst = e.appendValue(dst, s, r, &p)
 	}
-	return appendFooter(dst, start)
+	t := dst[start]
+	return appendFooter(dst, start, version(t == typeHashExpiry || t == typeHashExpiryPacked))
 }
 
 // AppendDumpString appends the DUMP payload of a string.
 func AppendDumpString(dst, value []byte, compress bool) []byte {
 	start := len(dst)
-	return appendFooter(appendString(append(dst, typeString), value, compress), start)
+	return appendFooter(appendString(append(dst, typeString), value, compress), start, Version)
 }
 
-func appendFooter(dst []byte, start int) []byte {
-	dst = binary.LittleEndian.AppendUint16(dst, Version)
+func appendFooter(dst []byte, start, version int) []byte {
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(version))
 	return binary.LittleEndian.AppendUint64(dst, CRC64(0, dst[start:]))
 }
 

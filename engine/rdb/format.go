@@ -1,6 +1,6 @@
 // Package rdb writes and reads RDB, Redis's snapshot format, and DUMP payloads.
 //
-//	file    | "REDIS" "0010" | item ... | 0xFF | CRC-64 of all before : 64, little-endian (0: not computed) |
+//	file    | "REDIS" "0010" or "0012" | item ... | 0xFF | CRC-64 of all before : 64, little-endian (0: not computed) |
 //	item    | 0xFA key value |          auxiliary field
 //	        | 0xFE db |                 what follows belongs to this database
 //	        | 0xFB keys expires |       size hint for the database
@@ -8,7 +8,7 @@
 //	length  | 00nnnnnn | 01nnnnnn n : 8 | 0x80 n : 32, big-endian | 0x81 n : 64, big-endian |
 //	string  | length bytes | 0xC0 int8 | 0xC1 int16 | 0xC2 int32 | 0xC3 compressed length, length, LZF |
 //
-// It writes version 10, which redis-server 7.0 and later load, and reads versions 1 to 12. What the keyspace has no type for
+// It writes version 10, which redis-server 7.0 and later load, or 12, which 7.4 and later load, when a hash has fields that expire; it reads versions 1 to 12. What the keyspace has no type for
 // yet is recognised and refused with the key's name and the file offset.
 //
 // Functions called Append... are pure and safe for concurrent use. A Decoder is not.
@@ -19,6 +19,8 @@ import "fmt"
 const (
 	// Version is what is written.
 	Version = 10
+	// VersionFieldExpiry is what is written in its place when a hash has fields that expire.
+	VersionFieldExpiry = 12
 	// MaxVersion is the latest that is read.
 	MaxVersion = 12
 

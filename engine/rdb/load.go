@@ -55,6 +55,10 @@ func (l *Loader) small(it *Item) bool {
 	}
 	l.enc, l.val = keyspace.ListPack, it.Value
 	n := int64(packed.List(it.Value).Len())
+	if it.FieldsExpire {
+		l.enc = keyspace.ListPackEx
+		return n/3 <= l.lim.HashEntries.Load() && shortFields(it.Value, &l.lim.HashValue) && value.InOrder(it.Value)
+	}
 	switch it.Type {
 	case keyspace.List:
 		return l.lim.SmallList(int(n), len(it.Value))
@@ -81,6 +85,17 @@ func short(l packed.List, most *atomic.Int64) bool {
 	return true
 }
 
+// shortFields is short of a ListPackEx, whose expiries count for nothing.
+func shortFields(l packed.List, most *atomic.Int64) bool {
+	limit := most.Load()
+	short := true
+	value.EachTriple(l, func(f, v []byte, _ int64) bool {
+		short = int64(max(len(f), len(v))) <= limit
+		return short
+	})
+	return short
+}
+
 // Add takes a further part. After an error Discard must follow.
 func (l *Loader) Add(it *Item) (err error) {
 	b := l.make
@@ -93,6 +108,13 @@ func (l *Loader) Add(it *Item) (err error) {
 		}
 	case it.Type == keyspace.List && it.Form == FormPacked:
 		b.PushPacked(it.Value, packed.List(it.Value).Len())
+	case it.Form == FormPacked && it.FieldsExpire:
+		value.EachTriple(it.Value, func(f, v []byte, expireAt int64) bool {
+			if !b.AddFieldUntil(f, v, expireAt) {
+				err = errTwice
+			}
+			return err == nil
+		})
 	case it.Form == FormPacked:
 		list := packed.List(it.Value)
 		var bufs [2][20]byte
@@ -127,7 +149,16 @@ func (l *Loader) Add(it *Item) (err error) {
 				fresh = b.AddScored(e, math.Float64frombits(binary.LittleEndian.Uint64(it.Elems[i])))
 			case keyspace.Hash:
 				i++
-				fresh = b.AddField(e, it.Elems[i])
+				if !it.FieldsExpire {
+					fresh = b.AddField(e, it.Elems[i])
+					break
+				}
+				i++
+				at := int64(binary.LittleEndian.Uint64(it.Elems[i]))
+				if at == 0 {
+					at = keyspace.NoExpire
+				}
+				fresh = b.AddFieldUntil(e, it.Elems[i-1], at)
 			}
 			if !fresh {
 				err = errTwice
@@ -143,6 +174,9 @@ func (l *Loader) Add(it *Item) (err error) {
 func (l *Loader) Put(h uint64, r keyspace.Ref, key []byte, expireAt int64, access uint32) keyspace.Ref {
 	if l.make != nil {
 		return l.make.Put(h, r, key, expireAt, access)
+	}
+	if l.enc == keyspace.ListPackEx {
+		return l.s.PutTriples(l.db, h, r, key, l.val, expireAt, access)
 	}
 	return l.s.Put(l.db, h, r, key, l.typ, l.enc, l.val, expireAt, access)
 }

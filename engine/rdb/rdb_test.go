@@ -248,10 +248,10 @@ func TestCutShort(t *testing.T) {
 
 func TestUnsupportedTypesNameTheKey(t *testing.T) {
 	for typ := byte(1); int(typ) < len(typeNames); typ++ {
-		if typeNames[typ] == "" || typ != 6 && typ != 7 && typ != 15 && typ != 19 && typ < 21 {
+		if typeNames[typ] == "" || typ != 6 && typ != 7 && typ != 15 && typ != 19 && typ != 21 {
 			continue
 		}
-		file := AppendHeader(nil)
+		file := AppendHeader(nil, Version)
 		at := len(file)
 		file = append(appendString(append(file, typ), []byte("thekey"), false), 1, 2, 3)
 		_, _, _, err := load(bytes.NewReader(file))
@@ -314,7 +314,7 @@ func TestHostileLengths(t *testing.T) {
 		"expansion":  append([]byte{encLZF, 3}, append(append([]byte{}, huge...), 1, 2, 3)...),
 		"value":      append([]byte{1, 'k'}, huge...),
 	} {
-		f := append(append(AppendHeader(nil), typeString), tail...)
+		f := append(append(AppendHeader(nil, Version), typeString), tail...)
 		f = append(f, make([]byte, 3000)...)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -27,7 +27,7 @@ const chunkBytes = 1 << 20
 // Save writes the snapshot, which Begin started, as a whole RDB file, and returns its length. It goes round the
 // shards, favouring none, and leaves closing sn to the caller.
 func Save(w io.Writer, ks *keyspace.Keyspace, sn *keyspace.Snapshot, o SaveOptions) (written int64, err error) {
-	buf := AppendHeader(make([]byte, 0, chunkBytes+chunkBytes/4), o.Aux...)
+	buf := AppendHeader(make([]byte, 0, chunkBytes+chunkBytes/4), version(sn.FieldsExpire()), o.Aux...)
 	for db := range ks.Databases() {
 		if keys, expires := sn.Counts(db); keys > 0 {
 			buf = AppendResizeDB(AppendSelectDB(buf, db), keys, expires)

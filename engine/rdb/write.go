@@ -11,9 +11,19 @@ import (
 // repl-offset, aof-base. Readers skip what they do not know.
 type Aux struct{ Key, Value string }
 
-// AppendHeader appends the magic, the version and the auxiliary fields.
-func AppendHeader(dst []byte, aux ...Aux) []byte {
-	dst = fmt.Appendf(dst, "%s%04d", magic, Version)
+// VersionOf is the version that a file of all that is in the keyspace now has. All shards must be locked, or nobody writes.
+func VersionOf(ks *keyspace.Keyspace) int { return version(ks.FieldsExpire()) }
+
+func version(fieldsExpire bool) int {
+	if fieldsExpire {
+		return VersionFieldExpiry
+	}
+	return Version
+}
+
+// AppendHeader appends the magic, the version (VersionOf) and the auxiliary fields.
+func AppendHeader(dst []byte, version int, aux ...Aux) []byte {
+	dst = fmt.Appendf(dst, "%s%04d", magic, version)
 	for _, a := range aux {
 		dst = append(dst, opAux)
 		dst = appendString(dst, []byte(a.Key), false)

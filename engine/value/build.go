@@ -24,6 +24,7 @@ type Builder struct {
 	n    int
 	c    *keyspace.Coll // once it is large
 	list packed.List    // of a small list, set or hash
+	ex   bool           // the list is that of a ListPackEx
 	ints intset.Set     // of a set of integers alone
 	z    []scored       // of a small sorted set, unsorted
 	buf  []byte         // the members of z
@@ -66,6 +67,10 @@ func (b *Builder) grow() {
 			b.addBlock(b.list, n)
 		}
 	case keyspace.Hash:
+		if b.ex {
+			EachTriple(b.list, b.AddFieldUntil)
+			break
+		}
 		eachPair(b.list, func(f, v []byte) bool { return b.AddField(f, v) })
 	case keyspace.ZSet:
 		for _, z := range b.z {
@@ -176,15 +181,30 @@ func (b *Builder) packSet() bool {
 }
 
 // AddField adds a field to a hash; false: it is there already.
-func (b *Builder) AddField(f, v []byte) bool {
+func (b *Builder) AddField(f, v []byte) bool { return b.AddFieldUntil(f, v, keyspace.NoExpire) }
+
+// AddFieldUntil is AddField of one that expires (Unix ms, or keyspace.NoExpire).
+func (b *Builder) AddFieldUntil(f, v []byte, expireAt int64) bool {
 	if b.c == nil {
 		longest := int64(max(len(f), len(v)))
 		if int64(b.n) < b.lim.HashEntries.Load() && longest <= b.lim.HashValue.Load() {
+			if expireAt != keyspace.NoExpire && !b.ex {
+				b.list, b.ex = Triples(nil, b.list), true
+			}
+			step := 2
+			if b.ex {
+				step = 3
+			}
 			b.enc = packed.Encode(b.enc[:0], f)
-			if b.list.Find(packed.HeaderBytes, b.enc, 2) != 0 {
+			if b.list.Find(packed.HeaderBytes, b.enc, step) != 0 {
 				return false
 			}
-			b.list = b.list.Append(f).Append(v)
+			if b.ex {
+				b.enc = AppendTriple(b.enc[:0], f, v, expireAt)
+				b.list = b.list.Splice(TriplePlace(b.list, expireAt), 0, b.enc, 3)
+			} else {
+				b.list = b.list.Append(f).Append(v)
+			}
 			b.n++
 			return true
 		}
@@ -194,10 +214,37 @@ func (b *Builder) AddField(f, v []byte) bool {
 	if d.Find(h, f) != 0 {
 		return false
 	}
-	d.Insert(h, b.c.NewElem(coll.Field, f, v, 0))
+	InsertField(&b.c.Mem, h, f, v, expireAt)
 	b.n++
 	b.s.Relieve(b.c)
 	return true
+}
+
+// Triples appends, to empty dst, a packed list of fields and values as that of a ListPackEx, in which none expires.
+func Triples(dst []byte, pairs packed.List) packed.List {
+	l := packed.New(dst)
+	n := 0
+	for at := packed.HeaderBytes; !pairs.AtEnd(at); n++ {
+		next := pairs.Skip(at, 2)
+		l = append(l[:len(l)-1], pairs[at:next]...)
+		l = append(packed.EntryInt(l, 0), pairs[pairs.End()])
+		at = next
+	}
+	l.SetHeader(3 * n)
+	return l
+}
+
+// Pairs appends, to empty dst, the fields of a ListPackEx, of which none expires, as a packed list of fields and values.
+func Pairs(dst []byte, triples packed.List) packed.List {
+	l := packed.New(dst)
+	n := 0
+	for at := packed.HeaderBytes; !triples.AtEnd(at); n++ {
+		x := triples.Skip(at, 2)
+		l = append(append(l[:len(l)-1], triples[at:x]...), triples[triples.End()])
+		at = triples.Next(x)
+	}
+	l.SetHeader(2 * n)
+	return l
 }
 
 // AddScored adds a member with its score, which is not NaN, to a sorted set; false: it is there already.
@@ -262,6 +309,9 @@ func (b *Builder) Put(h uint64, r keyspace.Ref, key []byte, expireAt int64, acce
 	if b.c != nil {
 		return b.s.Attach(b.c, h, r, key, expireAt, access)
 	}
+	if b.ex {
+		return b.s.PutTriples(b.db, h, r, key, b.list, expireAt, access)
+	}
 	enc, val := b.small()
 	return b.s.Put(b.db, h, r, key, b.typ, enc, val, expireAt, access)
 }
@@ -280,6 +330,8 @@ func Expand(s *keyspace.Shard, db int, h uint64, r keyspace.Ref, lim *Limits) ke
 	switch {
 	case s.Encoding(r) == keyspace.IntSet:
 		b.ints = intset.Set(l)
+	case s.Encoding(r) == keyspace.ListPackEx:
+		b.list, b.ex = s.Triples(r), true
 	case b.typ == keyspace.ZSet:
 		b.grow()
 		EachScored(s, r, func(m []byte, score float64) bool { return b.AddScored(m, score) })
@@ -297,6 +349,9 @@ var (
 	errTwice = errors.New("an element stands twice")
 	errPairs = errors.New("an odd number of elements")
 	errEmpty = errors.New("it is empty")
+
+	errTriples     = errors.New("fields without value or expiry")
+	errFieldExpiry = errors.New("the expiry of a field is no number, or out of range")
 )
 
 // CheckPacked verifies that a valid, canonical packed list of n elements is a collection of the type: pairs where there must be, scores that are

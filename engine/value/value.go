@@ -6,7 +6,8 @@
 //	list       ListPack: elements                              QuickList: coll.List
 //	set        IntSet: integers; ListPack: members             HashTable: coll.Dict of coll.Member
 //	sorted set ListPack: member, score, ... in order           SkipList: coll.Dict of coll.Scored, coll.Tree of the same by score and member
-//	hash       ListPack: field, value, ...                     HashTable: coll.Dict of coll.Field
+//	hash       ListPack: field, value, ...                     HashTable: coll.Dict of coll.Field; of fields that expire, coll.Expiring, also a coll.Tree by time
+//	           ListPackEx: field, value, expiry, ...
 //
 // A collection is small while it has no more elements, and no longer ones, than Limits say. None is empty.
 //
@@ -75,7 +76,7 @@ func (l *Limits) ShrunkList(elements, bytes int) bool {
 	}
 }
 
-// Len counts the elements of a collection: fields of a hash, members, or elements of a list.
+// Len counts the elements of a collection: fields of a hash, whether they have expired or not, members, or elements of a list.
 func Len(s *keyspace.Shard, r keyspace.Ref) int {
 	switch s.Encoding(r) {
 	case keyspace.ListPack:
@@ -84,6 +85,8 @@ func Len(s *keyspace.Shard, r keyspace.Ref) int {
 			n /= 2
 		}
 		return n
+	case keyspace.ListPackEx:
+		return s.Triples(r).Len() / 3
 	case keyspace.IntSet:
 		return intset.Set(s.Value(r)).Len()
 	}
@@ -180,16 +183,6 @@ func EachScored(s *keyspace.Shard, r keyspace.Ref, f func(m []byte, score float6
 	}
 }
 
-// EachField calls f with the fields of a hash and their values, in no order, until it says false.
-func EachField(s *keyspace.Shard, r keyspace.Ref, f func(field, val []byte) bool) {
-	if s.Encoding(r) == keyspace.ListPack {
-		eachPair(s.Value(r), f)
-		return
-	}
-	m := s.Open(r)
-	eachElem(coll.Dict{Mem: &m}, func(e coll.Ref) bool { return f(coll.KeyOf(m.Space, e), coll.ValueOf(m.Space, e)) })
-}
-
 // Has reports whether m is a member of a set.
 func Has(s *keyspace.Shard, r keyspace.Ref, m []byte) bool {
 	switch s.Encoding(r) {
@@ -224,25 +217,6 @@ func Score(s *keyspace.Shard, r keyspace.Ref, m []byte) (score float64, ok bool)
 		return 0, false
 	}
 	return coll.ScoreOf(c.Space, e), true
-}
-
-// Field returns the value of a field of a hash. It is a view, or printed into buf.
-func Field(s *keyspace.Shard, r keyspace.Ref, name []byte, buf *[20]byte) (val []byte, ok bool) {
-	if s.Encoding(r) == keyspace.ListPack {
-		var enc [80]byte
-		l := packed.List(s.Value(r))
-		at := l.Find(packed.HeaderBytes, packed.Encode(enc[:0], name), 2)
-		if at == 0 {
-			return nil, false
-		}
-		return l.Text(l.Next(at), buf), true
-	}
-	c := s.Open(r)
-	e := coll.Dict{Mem: &c}.Find(s.Hash(name), name)
-	if e == 0 {
-		return nil, false
-	}
-	return coll.ValueOf(c.Space, e), true
 }
 
 // PackedScore is the score that stands at a place of a packed sorted set.

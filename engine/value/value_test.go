@@ -69,8 +69,8 @@ func (f *fixture) contents(r keyspace.Ref) (out []string) {
 		})
 	case keyspace.Hash:
 		var buf [20]byte
-		EachField(s, r, func(name, v []byte) bool {
-			if got, ok := Field(s, r, name, &buf); !ok || string(got) != string(v) {
+		EachField(s, r, Always, func(name, v []byte) bool {
+			if got, ok := Field(s, r, name, Always, &buf); !ok || string(got) != string(v) {
 				f.t.Fatalf("field %q: %q, %v, want %q", name, got, ok, v)
 			}
 			out = append(out, fmt.Sprintf("%s=%s", name, v))
@@ -275,7 +275,7 @@ func TestStopsWhenToldTo(t *testing.T) {
 			case keyspace.ZSet:
 				EachScored(f.s, r, func([]byte, float64) bool { return one() })
 			case keyspace.Hash:
-				EachField(f.s, r, func(_, _ []byte) bool { return one() })
+				EachField(f.s, r, Always, func(_, _ []byte) bool { return one() })
 			}
 			if !maps.Equal(calls, map[keyspace.Type]int{typ: 3}) {
 				t.Errorf("%d elements: %v", n, calls)

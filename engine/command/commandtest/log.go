@@ -148,7 +148,12 @@ func contents(s *keyspace.Shard, r keyspace.Ref) (out []string) {
 			return true
 		})
 	case keyspace.Hash:
-		value.EachField(s, r, func(f, v []byte) bool { out = append(out, fmt.Sprintf("%q=%q", f, v)); return true })
+		value.EachFieldAt(s, r, func(f, v []byte, at int64) bool {
+			if out = append(out, fmt.Sprintf("%q=%q", f, v)); at != keyspace.NoExpire {
+				out[len(out)-1] += fmt.Sprintf(" until %d", at)
+			}
+			return true
+		})
 		slices.Sort(out)
 	default:
 		out = append(out, string(s.Value(r)))

@@ -163,6 +163,18 @@ func weigh(p unsafe.Pointer, height int) (n uint64) {
 	return n
 }
 
+// HasTree reports whether a collection has items in its Tree.
+func (r *Root) HasTree() bool { return r.tree != 0 }
+
+// FirstKey returns the key of the first item of a collection's Tree, which has one. It looks at the Tree's topmost node alone.
+func FirstKey(s arena.Space, r *Root) uint64 {
+	p := s.Ptr(r.tree.ref())
+	if r.tree.height() > 0 {
+		return childAt(p, 0).first.Key
+	}
+	return leafItem(p, 0).Key
+}
+
 // Empty reports whether there are no items.
 func (t *Tree) Empty() bool { return t.Root.tree == 0 }
 
