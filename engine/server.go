@@ -30,6 +30,7 @@ import (
 	"tidemark/engine/keyspace"
 	"tidemark/engine/list"
 	"tidemark/engine/serverlog"
+	"tidemark/engine/set"
 	"tidemark/engine/strings"
 	"tidemark/engine/zset"
 	"tidemark/netio"
@@ -102,7 +103,7 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	ks := keyspace.New(keyspace.Options{Shards: shardCount(v), Databases: int(v.Databases)})
 	s.store = command.NewStore(ks)
 	ext.Attach(s)
-	s.table = command.NewTable(s.tableFamilies(strings.Commands(), list.Commands(), zset.Commands(), hyperloglog.Commands(), bitmap.Commands(), generic.Commands(), hash.Commands(),
+	s.table = command.NewTable(s.tableFamilies(strings.Commands(), list.Commands(), zset.Commands(), set.Commands(), hyperloglog.Commands(), bitmap.Commands(), generic.Commands(), hash.Commands(),
 		transactionCommands(), s.connectionCommands(), s.clientCommands(), s.serverCommands(),
 		s.commandCommands(), s.debugCommands())...)
 	for _, r := range v.RenameCommands {

@@ -29,6 +29,8 @@ type Ctx struct {
 	NoTouch bool // CLIENT NO-TOUCH
 	Replay  bool // effects from the log: nothing is logged, nothing expires by the clock
 
+	Random func() uint64 // what Rand gives; nil: the runtime's random numbers. It is for tests.
+
 	// Gate is the log offset the replies written so far must wait for: until it is synced under appendfsync always, until it is
 	// appended otherwise. The caller takes and clears it. 0: none.
 	Gate int64
@@ -481,7 +483,12 @@ func (c *Ctx) effectHeader() {
 }
 
 // Rand gives random 64-bit numbers.
-func (c *Ctx) Rand() uint64 { return rand.Uint64() }
+func (c *Ctx) Rand() uint64 {
+	if c.Random != nil {
+		return c.Random()
+	}
+	return rand.Uint64()
+}
 
 // Shard returns the shard of that index; the command's scope must have locked it.
 func (c *Ctx) Shard(i int) *keyspace.Shard { return c.Store.KS.Shard(i) }

@@ -94,9 +94,20 @@ func (c *Ctx) ScanReply(at int, next uint64, n int64) {
 
 // PrependArray puts the header of an array of n elements before the elements, which were written from at on before their
 // number was known.
-func (c *Ctx) PrependArray(at int, n int64) {
+func (c *Ctx) PrependArray(at int, n int64) { c.prependHeader(at, '*', n) }
+
+// PrependSet is PrependArray for a set.
+func (c *Ctx) PrependSet(at int, n int64) {
+	if c.W.RESP3 {
+		c.prependHeader(at, '~', n)
+	} else {
+		c.prependHeader(at, '*', n)
+	}
+}
+
+func (c *Ctx) prependHeader(at int, kind byte, n int64) {
 	var a [24]byte
-	c.prepend(at, append(strconv.AppendInt(append(a[:0], '*'), n, 10), '\r', '\n'))
+	c.prepend(at, append(strconv.AppendInt(append(a[:0], kind), n, 10), '\r', '\n'))
 }
 
 func (c *Ctx) prepend(at int, h []byte) {

@@ -29,6 +29,7 @@ type Builder struct {
 	z    []scored       // of a small sorted set, unsorted
 	buf  []byte         // the members of z
 	enc  []byte
+	pack bool // PackIntegers
 }
 
 type scored struct {
@@ -127,22 +128,50 @@ func (b *Builder) addBlock(l packed.List, n int) {
 	b.n += n
 }
 
+// PackIntegers has more integers than a set of integers may have (set-max-intset-entries) make a packed list, if that may have so many, where
+// otherwise they make a table.
+func (b *Builder) PackIntegers() { b.pack = true }
+
+// Begin has a set that is still empty be an IntSet, a ListPack or a HashTable from the start: what it would have become had members been added that are
+// gone again.
+func (b *Builder) Begin(enc keyspace.Encoding) {
+	switch enc {
+	case keyspace.ListPack:
+		b.list = packed.New(nil)
+	case keyspace.HashTable:
+		b.grow()
+	}
+}
+
+// Encoding is what a set has become so far.
+func (b *Builder) Encoding() keyspace.Encoding {
+	switch {
+	case b.c != nil:
+		return keyspace.HashTable
+	case b.list != nil:
+		return keyspace.ListPack
+	}
+	return keyspace.IntSet
+}
+
 // AddMember adds a member to a set; false: it is there already.
 func (b *Builder) AddMember(m []byte) bool {
 	if b.c == nil {
-		if v, ok := ParseInt(m); b.list == nil && ok && int64(b.n) < b.lim.SetIntset.Load() {
+		v, isInt := ParseInt(m)
+		isInt = isInt && b.list == nil
+		if isInt && int64(b.n) < b.lim.SetIntset.Load() {
 			set, added := b.ints.Add(v)
 			b.ints = set
 			if added {
 				b.n++
 			}
 			return added
-		} else if b.list == nil && ok {
+		} else if isInt {
 			if _, there := b.ints.Find(v); there {
 				return false
 			}
 		}
-		if int64(b.n) < b.lim.SetEntries.Load() && int64(len(m)) <= b.lim.SetValue.Load() && b.packSet() {
+		if (b.pack || !isInt) && int64(b.n) < b.lim.SetEntries.Load() && int64(len(m)) <= b.lim.SetValue.Load() && b.packSet() {
 			b.enc = packed.Encode(b.enc[:0], m)
 			if b.list.Find(packed.HeaderBytes, b.enc, 1) != 0 {
 				return false

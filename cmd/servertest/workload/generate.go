@@ -47,6 +47,7 @@ var families = []family{
 	{2, (*Generator).hashes},
 	{2, (*Generator).zsets},
 	{1, (*Generator).hyperloglogs},
+	{2, (*Generator).sets},
 }
 
 func (g *Generator) pick(list ...string) string { return list[g.Rnd.IntN(len(list))] }

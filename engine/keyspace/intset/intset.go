@@ -19,7 +19,10 @@ const HeaderBytes = 8
 type Set []byte
 
 // New appends an empty set to dst.
-func New(dst []byte) Set { return append(dst, 2, 0, 0, 0, 0, 0, 0, 0) }
+func New(dst []byte) Set { return NewWide(dst, 2) }
+
+// NewWide is New for members of a width, 2, 4 or 8 bytes, that is known to be needed.
+func NewWide(dst []byte, width int) Set { return append(dst, byte(width), 0, 0, 0, 0, 0, 0, 0) }
 
 // Width is how many bytes a member takes.
 func (s Set) Width() int { return int(s[0]) }
