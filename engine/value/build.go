@@ -75,7 +75,7 @@ func (b *Builder) grow() {
 		eachPair(b.list, func(f, v []byte) bool { return b.AddField(f, v) })
 	case keyspace.ZSet:
 		for _, z := range b.z {
-			b.AddScored(b.buf[z.from:z.to], z.score)
+			b.AddNewScored(b.buf[z.from:z.to], z.score)
 		}
 	case keyspace.Set:
 		if b.list == nil {
@@ -278,33 +278,40 @@ func Pairs(dst []byte, triples packed.List) packed.List {
 
 // AddScored adds a member with its score, which is not NaN, to a sorted set; false: it is there already.
 func (b *Builder) AddScored(m []byte, score float64) bool {
+	if b.c != nil {
+		if b.c.Dict().Find(b.s.Hash(m), m) != 0 {
+			return false
+		}
+	} else {
+		for _, z := range b.z {
+			if string(b.buf[z.from:z.to]) == string(m) {
+				return false
+			}
+		}
+	}
+	b.AddNewScored(m, score)
+	return true
+}
+
+// AddNewScored is AddScored of a member that is known not to be there.
+func (b *Builder) AddNewScored(m []byte, score float64) {
 	if b.c == nil {
 		if int64(b.n) < b.lim.ZSetEntries.Load() && int64(len(m)) <= b.lim.ZSetValue.Load() {
-			for _, z := range b.z {
-				if string(b.buf[z.from:z.to]) == string(m) {
-					return false
-				}
-			}
 			from := len(b.buf)
 			b.buf = append(b.buf, m...)
 			b.z = append(b.z, scored{from, len(b.buf), score})
 			b.n++
-			return true
+			return
 		}
 		b.grow()
 	}
-	d, h := b.c.Dict(), b.s.Hash(m)
-	if d.Find(h, m) != 0 {
-		return false
-	}
 	r := b.c.NewElem(coll.Scored, m, nil, math.Float64bits(score))
-	d.Insert(h, r)
+	b.c.Dict().Insert(b.s.Hash(m), r)
 	t := b.c.Members()
 	p := coll.Probe{Key: coll.ScoreKey(score), Tie: m}
 	t.Insert(&p, coll.NewItem(p.Key, r, 1))
 	b.n++
 	b.s.Relieve(b.c)
-	return true
 }
 
 // small returns encoding and bytes of a collection that has not become large.
@@ -363,7 +370,7 @@ func Expand(s *keyspace.Shard, db int, h uint64, r keyspace.Ref, lim *Limits) ke
 		b.list, b.ex = s.Triples(r), true
 	case b.typ == keyspace.ZSet:
 		b.grow()
-		EachScored(s, r, func(m []byte, score float64) bool { return b.AddScored(m, score) })
+		EachScored(s, r, func(m []byte, score float64) bool { b.AddNewScored(m, score); return true })
 	default:
 		b.list = l
 	}

@@ -23,6 +23,7 @@ func Commands() []*command.Descriptor {
 		zcardCommand(), zscoreCommand(), zmscoreCommand(), zrankCommand(), zrevrankCommand(), zcountCommand(), zlexcountCommand(),
 		zrangeCommand(), zrangestoreCommand(), zrevrangeCommand(), zrangebyscoreCommand(), zrevrangebyscoreCommand(),
 		zrangebylexCommand(), zrevrangebylexCommand(),
+		zunionCommand(), zinterCommand(), zdiffCommand(), zunionstoreCommand(), zinterstoreCommand(), zdiffstoreCommand(), zintercardCommand(),
 		zrandmemberCommand(), zscanCommand(),
 	}
 }

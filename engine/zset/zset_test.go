@@ -12,6 +12,8 @@ import (
 
 	"tidemark/engine/command"
 	"tidemark/engine/command/commandtest"
+	"tidemark/engine/keyspace"
+	"tidemark/engine/value"
 )
 
 func families() [][]*command.Descriptor { return [][]*command.Descriptor{Commands()} }
@@ -159,7 +161,7 @@ func (r random) keyFor(by int) string {
 func (r random) next() (a []string, pairs int) {
 	by := r.IntN(3)
 	from, to := r.ends(by)
-	switch r.IntN(32) {
+	switch r.IntN(37) {
 	case 0, 1, 2, 3:
 		a = []string{"ZADD", r.key()}
 		for range r.IntN(3) * r.IntN(2) {
@@ -258,6 +260,35 @@ func (r random) next() (a []string, pairs int) {
 		}
 	case 30:
 		a = []string{"OBJECT", "ENCODING", r.keyFor(by)}
+	case 32, 33, 34, 35, 36:
+		name := r.pick("ZUNION", "ZINTER", "ZDIFF", "ZINTERCARD", "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE")
+		a = []string{name}
+		if strings.HasSuffix(name, "STORE") {
+			a = append(a, r.pick("z7", "z7", r.key()))
+		}
+		n := 1 + r.IntN(3)
+		a = append(a, strconv.Itoa(n))
+		for range n {
+			a = append(a, r.pick(r.key(), r.key(), r.key(), r.lexKey(), "ints", "packed", "table", "none"))
+		}
+		for range r.IntN(3) {
+			switch r.IntN(6) {
+			case 0, 1:
+				a = append(a, "WEIGHTS")
+				for range n {
+					a = append(a, r.pick("1", "2", "-1", "0.5", "0", "inf", "-inf", "0x10", "1e-5000", "nan", "x"))
+				}
+			case 2, 3:
+				a = append(a, "AGGREGATE", r.pick("SUM", "MIN", "MAX", "max", "AVG"))
+			case 4:
+				a = append(a, "LIMIT", r.pick("0", "1", "3", "100", "-1", "x"))
+			case 5:
+				a = append(a, r.pick("WITHSCORES", "withscores", "WEIGHTS", "AGGREGATE", "LIMIT"))
+			}
+		}
+		if r.IntN(20) == 0 {
+			a[len(a)-1-r.IntN(len(a)-2)] = r.pick("0", "-1", "4", "x", "l", "")
+		}
 	case 31:
 		if r.IntN(4) == 0 {
 			return []string{"DEL", r.keyFor(by)}, 0
@@ -271,6 +302,25 @@ func (r random) next() (a []string, pairs int) {
 	return a, pairs
 }
 
+// sets makes sets of each encoding: "ints", "packed" and "table".
+func sets(ours *commandtest.Runner, theirs *commandtest.Redis) {
+	for key, members := range map[string]int{"ints": 60, "packed": 40, "table": 600} {
+		k := ours.C.Store.MakeKey([]byte(key))
+		b := value.NewBuilder(k.Shard, 0, keyspace.Set, &ours.C.Store.Limits)
+		request := [][]byte{[]byte("SADD"), k.Name}
+		for i := range members {
+			m := strconv.AppendInt(nil, int64(i), 10)
+			if key != "ints" && i%3 > 0 {
+				m = append([]byte("member"), m...)
+			}
+			b.AddMember(m)
+			request = append(request, m)
+		}
+		b.Put(k.Hash, 0, k.Name, keyspace.NoExpire, 0)
+		theirs.Do(request)
+	}
+}
+
 // Random commands on few keys, small and large sorted sets, with limits that change, against the reference.
 func TestRandom(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
@@ -278,6 +328,7 @@ func TestRandom(t *testing.T) {
 	ours, theirs := commandtest.New(t, families()...), commandtest.StartRedis(t)
 	ours.Do("LPUSH", "l", "x")
 	theirs.Do([][]byte{[]byte("LPUSH"), []byte("l"), []byte("x")})
+	sets(ours, theirs)
 	ops := 60000
 	if testing.Short() {
 		ops = 6000
