@@ -2,6 +2,7 @@ package command
 
 import (
 	"sync/atomic"
+	"time"
 
 	"tidemark/engine/keyspace"
 	"tidemark/netio/resp"
@@ -302,6 +303,11 @@ func (c *Ctx) serveReady() {
 		return
 	}
 	c.spill()
+	if c.block && !c.Replay { // a transaction may have taken its time
+		now := c.Now
+		c.Now = max(now, time.Now().UnixMilli())
+		defer func() { c.Now = now }()
+	}
 	for len(c.ready) > 0 {
 		q := c.ready[0]
 		c.ready = c.ready[1:]
@@ -312,10 +318,10 @@ func (c *Ctx) serveReady() {
 		for p, next := q.first, (*place)(nil); p != nil; p = next {
 			w := p.w
 			next = p.next
-			db := c.DB
-			c.DB = q.id.db
-			r := c.Peek(&k)
-			c.DB = db
+			r := k.Shard.Find(q.id.db, k.Hash, k.Name)
+			if r != 0 && c.Expired(k.Shard, r) { // whoever looks next removes it
+				r = 0
+			}
 			fits := r != 0 && k.Shard.Type(r) == w.typ
 			if !fits && !w.gone {
 				if r == 0 && q.gone == 0 {

@@ -31,6 +31,7 @@ var hot = []struct{ name, steps string }{
 	{"ZMPOP", "ZADD $ -5 new / ZMPOP 2 none $ MIN"},
 	{"BZPOP", "ZADD $ -5 new / BZPOPMIN none $ 0 / ZADD $ 1e9 new / BZPOPMAX $ 1.5"},
 	{"BZMPOP", "ZADD $ -5 new / BZMPOP 0 2 none $ MIN"},
+	{"ZINTERCARD", "ZINTERCARD 2 $ $ LIMIT 100"},
 	{"ZREMRANGEBYSCORE", "ZADD $ 1e9 new / ZREMRANGEBYSCORE $ 1e9 inf"},
 	{"ZREMRANGEBYRANK", "ZADD $ 1e9 new / ZREMRANGEBYRANK $ -1 -1"},
 	{"ZSCAN", "ZSCAN $ 0"},
@@ -78,6 +79,44 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 				t.Errorf("%s of a %s sorted set: %q", h.name, key, reply)
 			}
 		}
+	}
+}
+
+// combinations are requests on three sorted sets of 100 members each, two of which every second member is in.
+var combinations = []string{"ZUNION 3 a b c WITHSCORES", "ZINTER 3 a b c WEIGHTS 1 2 3", "ZDIFF 3 a b c", "ZINTERCARD 3 a b c"}
+
+func combined(tb testing.TB) *commandtest.Runner {
+	r := commandtest.New(tb, families()...)
+	for i := range 100 {
+		r.Do("ZADD", "a", strconv.Itoa(i), "member:"+strconv.Itoa(i))
+		r.Do("ZADD", "b", strconv.Itoa(i), "member:"+strconv.Itoa(2*i))
+		r.Do("ZADD", "c", strconv.Itoa(i), "member:"+strconv.Itoa(4*i))
+	}
+	return r
+}
+
+func TestCombinationsAllocateNothing(t *testing.T) {
+	r := combined(t)
+	for _, request := range combinations {
+		run := steps(r, "", request)
+		run()
+		if n := testing.AllocsPerRun(200, run); n >= 1 { // the collector may empty the pool
+			t.Errorf("%s allocates %v times", request, n)
+		}
+	}
+}
+
+func BenchmarkCombinations(b *testing.B) {
+	r := combined(b)
+	for _, request := range append(combinations, "ZUNIONSTORE d 3 a b c", "ZINTERSTORE d 3 a b c", "ZDIFFSTORE d 3 a b c") {
+		name, _, _ := strings.Cut(request, " ")
+		b.Run(name, func(b *testing.B) {
+			run := steps(r, "", request)
+			b.ReportAllocs()
+			for b.Loop() {
+				run()
+			}
+		})
 	}
 }
 

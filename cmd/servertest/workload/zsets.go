@@ -48,7 +48,7 @@ func (g *Generator) zsets(o *Op) {
 	if by == 2 {
 		key = g.lexKey
 	}
-	switch g.Rnd.IntN(21) {
+	switch g.Rnd.IntN(23) {
 	case 0, 1, 2:
 		o.set("ZADD", g.key())
 		for range g.Rnd.IntN(3) * g.Rnd.IntN(2) {
@@ -139,6 +139,28 @@ func (g *Generator) zsets(o *Op) {
 		o.set("BZMPOP", g.timeout(), "2", g.key(), g.key(), g.pick("MIN", "MAX", "max", "up"))
 		if g.chance(50) {
 			o.add("COUNT", g.pick("1", "3", "10", "0"))
+		}
+	case 21, 22:
+		n := 1 + g.Rnd.IntN(3)
+		if g.chance(50) {
+			o.set(g.pick("ZUNION", "ZINTER", "ZDIFF", "ZINTERCARD"), strconv.Itoa(n))
+		} else {
+			o.set(g.pick("ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE"), g.key(), strconv.Itoa(n))
+		}
+		for range n {
+			o.add(g.key())
+		}
+		if g.chance(40) {
+			o.add("WEIGHTS")
+			for range n {
+				o.add(g.pick("1", "2", "-1", "0.5", "0", "inf", "x"))
+			}
+		}
+		if g.chance(40) {
+			o.add("AGGREGATE", g.pick("SUM", "MIN", "MAX", "min"))
+		}
+		if g.chance(20) {
+			o.add(g.pick("WITHSCORES", "LIMIT"))
 		}
 	}
 }
