@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
+	"strconv"
 	"sync"
 
 	"tidemark/engine/command"
@@ -58,19 +60,24 @@ func orZero(f float64) float64 {
 
 // source is a collection that is combined with others. It is good until its shard changes.
 type source struct {
-	r      keyspace.Ref
 	s      *keyspace.Shard
+	r      keyspace.Ref
 	n      int // members
 	weight float64
 	enc    keyspace.Encoding
-	set    bool
+	step   int // entries of a packed list that belong to a member; 1: it is a set
 	packed packed.List
 	ints   intset.Set
 	mem    coll.Mem // when it is large
+	reader reader   // of each, and room for what it prints
+	index  []uint32 // of a packed list that is searched often: places by the members' hashes, 0: none; a power of two
 }
 
 func (z *source) open(s *keyspace.Shard, r keyspace.Ref) {
-	z.s, z.r, z.n, z.enc, z.set = s, r, value.Len(s, r), s.Encoding(r), s.Type(r) == keyspace.Set
+	z.s, z.r, z.n, z.enc, z.step = s, r, value.Len(s, r), s.Encoding(r), 2
+	if s.Type(r) == keyspace.Set {
+		z.step = 1
+	}
 	switch z.enc {
 	case keyspace.ListPack:
 		z.packed = s.Value(r)
@@ -85,12 +92,12 @@ func (z *source) open(s *keyspace.Shard, r keyspace.Ref) {
 func (z *source) find(m, enc []byte, hash uint64) (score float64, ok bool) {
 	switch z.enc {
 	case keyspace.ListPack:
-		if z.set {
-			return 1, z.packed.Find(packed.HeaderBytes, enc, 1) != 0
-		}
-		at := z.packed.Find(packed.HeaderBytes, enc, 2)
-		if at == 0 {
+		at := z.place(enc, hash)
+		switch {
+		case at == 0:
 			return 0, false
+		case z.step == 1:
+			return 1, true
 		}
 		return value.PackedScore(z.packed, z.packed.Next(at)), true
 	case keyspace.IntSet:
@@ -104,19 +111,82 @@ func (z *source) find(m, enc []byte, hash uint64) (score float64, ok bool) {
 	switch {
 	case e == 0:
 		return 0, false
-	case z.set:
+	case z.step == 1:
 		return 1, true
 	}
 	return coll.ScoreOf(z.mem.Space, e), true
 }
 
-// each calls f with every member, a view that is good until f returns, until it says false.
-func (z *source) each(f func(m []byte, score float64) bool) {
-	if z.set {
-		value.EachMember(z.s, z.r, func(m []byte) bool { return f(m, 1) })
-		return
+// place searches for a member in a packed list.
+func (z *source) place(enc []byte, hash uint64) (at int) {
+	if z.index == nil {
+		return z.packed.Find(packed.HeaderBytes, enc, z.step)
 	}
-	value.EachScored(z.s, z.r, f)
+	mask := uint64(len(z.index) - 1)
+	for slot := hash >> 20 & mask; z.index[slot] != 0; slot = (slot + 1) & mask {
+		if at = int(z.index[slot]); z.packed.Is(at, enc) {
+			return at
+		}
+	}
+	return 0
+}
+
+// makeIndex makes the index in room of at least indexRoom.
+func (z *source) makeIndex(room []uint32) {
+	clear(room)
+	mask := uint64(len(room) - 1)
+	var buf [20]byte
+	for at := packed.HeaderBytes; !z.packed.AtEnd(at); at = z.packed.Skip(at, z.step) {
+		slot := z.s.Hash(z.packed.Text(at, &buf)) >> 20 & mask
+		for room[slot] != 0 {
+			slot = (slot + 1) & mask
+		}
+		room[slot] = uint32(at)
+	}
+	z.index = room
+}
+
+// indexRoom is the size of an index, 0 when searching without one costs less; it will be searched so many times.
+func (z *source) indexRoom(searches int) int {
+	if z.enc != keyspace.ListPack || z.n < 8 || searches < 8 {
+		return 0
+	}
+	return 2 << bits.Len(uint(z.n))
+}
+
+// each calls f with every member, a view that is good until f returns, until it says false. f is not kept.
+func (z *source) each(f func(m []byte, score float64) bool) {
+	switch {
+	case z.n == 0:
+	case z.step == 2:
+		rd := &z.reader
+		rd.open(z.s, z.r)
+		rd.goTo(0)
+		for i := 0; f(rd.member(), rd.score()); {
+			if i++; i == z.n {
+				return
+			}
+			rd.step(false)
+		}
+	case z.enc == keyspace.ListPack:
+		for at := packed.HeaderBytes; !z.packed.AtEnd(at) && f(z.packed.Text(at, &z.reader.buf), 1); at = z.packed.Next(at) {
+		}
+	case z.enc == keyspace.IntSet:
+		for i := 0; i < z.n && f(strconv.AppendInt(z.reader.buf[:0], z.ints.At(i), 10), 1); i++ {
+		}
+	default:
+		var refs []coll.Ref
+		visit := func(r coll.Ref) { refs = append(refs, r) }
+		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+			refs = refs[:0]
+			cursor = coll.Dict{Mem: &z.mem}.Scan(cursor, visit)
+			for _, r := range refs {
+				if !f(coll.KeyOf(z.mem.Space, r), 1) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // A tally gathers members and their scores.
@@ -124,7 +194,7 @@ type tally struct {
 	sources []source
 	items   []item
 	text    []byte   // the members
-	table   []uint32 // of the items by hash, 1 more than the index; a power of two
+	table   []uint32 // of a union's items by hash, 1 more than the index, a power of two; otherwise the indexes of the sources
 	enc     []byte
 }
 
@@ -192,9 +262,6 @@ func (t *tally) grow() {
 func (t *tally) union(a aggregate) {
 	for i := range t.sources {
 		z := &t.sources[i]
-		if z.n == 0 {
-			continue
-		}
 		z.each(func(m []byte, score float64) bool {
 			t.merge(m, z.s.Hash(m), orZero(score*z.weight), a)
 			return true
@@ -208,7 +275,7 @@ func (t *tally) intersect(a aggregate, limit int64) {
 		return
 	}
 	first, rest := &t.sources[0], t.sources[1:]
-	hashed, packs := t.needs(rest)
+	hashed, packs := t.needs(rest, first.n)
 	first.each(func(m []byte, score float64) bool {
 		score = orZero(score * first.weight)
 		hash := t.prepare(first.s, m, hashed, packs)
@@ -230,7 +297,7 @@ func (t *tally) subtract() {
 	if first.n == 0 {
 		return
 	}
-	hashed, packs := t.needs(rest)
+	hashed, packs := t.needs(rest, first.n)
 	first.each(func(m []byte, score float64) bool {
 		hash := t.prepare(first.s, m, hashed, packs)
 		for i := range rest {
@@ -246,11 +313,25 @@ func (t *tally) subtract() {
 	})
 }
 
-// needs tells in what forms find wants a member: its hash for large sources, its packed form for packed ones.
-func (t *tally) needs(list []source) (hashed, packs bool) {
+// needs makes the indexes for a number of searches in each source, and tells in what forms find wants a member: its hash, its packed form.
+func (t *tally) needs(list []source, searches int) (hashed, packs bool) {
+	room := 0
 	for i := range list {
-		packs = packs || list[i].enc == keyspace.ListPack
-		hashed = hashed || list[i].enc != keyspace.ListPack && list[i].enc != keyspace.IntSet
+		room += list[i].indexRoom(searches)
+	}
+	t.table = slices.Grow(t.table[:0], room)[:room]
+	for i, from := 0, 0; i < len(list); i++ {
+		z := &list[i]
+		n := z.indexRoom(searches)
+		switch {
+		case z.n == 0:
+			continue
+		case n > 0:
+			z.makeIndex(t.table[from : from+n])
+			from += n
+		}
+		packs = packs || z.enc == keyspace.ListPack
+		hashed = hashed || n > 0 || z.enc == keyspace.HashTable || z.enc == keyspace.SkipList
 	}
 	return hashed, packs
 }
