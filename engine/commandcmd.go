@@ -147,6 +147,17 @@ func writeKeySpec(c *command.Ctx, ks *command.KeySpec) {
 		w.BulkString(name)
 		w.Int(int64(v))
 	}
+	if ks.Unknown {
+		for _, part := range [...]string{"begin_search", "find_keys"} {
+			w.BulkString(part)
+			w.Map(2)
+			w.BulkString("type")
+			w.BulkString("unknown")
+			w.BulkString("spec")
+			w.Map(0)
+		}
+		return
+	}
 	w.BulkString("begin_search")
 	w.Map(2)
 	w.BulkString("type")
@@ -186,7 +197,7 @@ func writeKeySpec(c *command.Ctx, ks *command.KeySpec) {
 // keyRange gives the first, last and step that clients older than key specifications use; movable says that they do not tell
 // of all keys.
 func keyRange(d *command.Descriptor) (first, last, step int, movable bool) {
-	plain := func(ks *command.KeySpec) bool { return ks.Keyword == "" && !ks.KeyNum }
+	plain := func(ks *command.KeySpec) bool { return ks.Keyword == "" && !ks.KeyNum && !ks.Unknown }
 	if len(d.Keys) == 1 && plain(&d.Keys[0]) {
 		ks := &d.Keys[0]
 		if last = ks.Last; last >= 0 {
@@ -332,7 +343,7 @@ func writeArg(c *command.Ctx, a *command.Arg) {
 		}
 		m.text("display_text", display)
 	}
-	if a.Type == "key" {
+	if a.Type == "key" || a.KeySpec != 0 {
 		m.name("key_spec_index")
 		w.Int(int64(a.KeySpec))
 	}

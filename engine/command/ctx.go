@@ -177,7 +177,7 @@ func (c *Ctx) Atomically(cmds []Queued, extra [][]byte, before func() bool, run 
 	writes := false
 	for i := range cmds {
 		q := &cmds[i]
-		if q.Cmd.Scope != ScopeKeys {
+		if q.Cmd.Scope != ScopeKeys || q.Cmd.needsAll(q.Args) {
 			all = true
 		}
 		if q.Cmd.Flags&Write != 0 {
@@ -305,7 +305,7 @@ func (c *Ctx) findKeys() {
 }
 
 func (c *Ctx) lockKeys(d *Descriptor) {
-	if d.Scope == ScopeAll {
+	if d.needsAll(c.Args) {
 		c.lockAll()
 		return
 	}

@@ -117,6 +117,11 @@ type KeySpec struct {
 	Keyword string
 	From    int
 
+	// Unknown: no such rule tells where keys stand. Find gives the only one of a request (0: there is none); without Find they cannot be told
+	// from the arguments at all, and Descriptor.Everywhere is set.
+	Unknown bool
+	Find    func(args [][]byte) int
+
 	// A range: Last is relative to the first key (negative: counted from the end of the arguments, -1 the last one),
 	// Step lies between keys (0 means 1), Limit 2 uses only the first half of the rest, and so on (0: all).
 	Last, Step, Limit int
@@ -184,12 +189,14 @@ type Descriptor struct {
 	Categories Category // explicit ones; those that follow from Flags are added by ACL
 	Keys       []KeySpec
 	// KeyUse tells, for a command with KeyVariable, what this request does with its key.
-	KeyUse    func(args [][]byte) KeyFlags
-	Log       LogRule
-	Scope     Scope
-	Handler   func(*Ctx)
-	Immediate bool          // runs at once, also between MULTI and EXEC
-	Sub       []*Descriptor // of a container; Handler is then nil unless the bare word is a command, too
+	KeyUse func(args [][]byte) KeyFlags
+	Log    LogRule
+	Scope  Scope
+	// Everywhere tells, with ScopeKeys, that this request needs all shards all the same: it reads keys that its arguments do not name. Nil: none does.
+	Everywhere func(args [][]byte) bool
+	Handler    func(*Ctx)
+	Immediate  bool          // runs at once, also between MULTI and EXEC
+	Sub        []*Descriptor // of a container; Handler is then nil unless the bare word is a command, too
 
 	Group      string // of COMMAND DOCS: generic string bitmap connection server transactions ...
 	Since      string
@@ -206,6 +213,11 @@ type Descriptor struct {
 	Parent string // of a subcommand; set by NewTable
 	stats  *cmdStats
 	sub    map[string]*Descriptor
+}
+
+// needsAll reports whether a request with these arguments runs under the locks of every shard at once.
+func (d *Descriptor) needsAll(args [][]byte) bool {
+	return d.Scope == ScopeAll || d.Everywhere != nil && d.Everywhere(args)
 }
 
 // FullName is "config|get" for a subcommand.

@@ -25,6 +25,14 @@ func (d *Descriptor) KeyPositions(args [][]byte, out []KeyPos) (pos []KeyPos, ok
 		if ks.Refine != nil {
 			flags = ks.Refine(args)
 		}
+		if ks.Unknown {
+			if ks.Find != nil {
+				if at := ks.Find(args); at != 0 {
+					out = append(out, KeyPos{at, flags})
+				}
+			}
+			continue
+		}
 		first := ks.Begin
 		if ks.Keyword != "" {
 			if first = ks.search(args); first == 0 {
@@ -103,5 +111,5 @@ func (d *Descriptor) singleKey() (int, bool) {
 		return 0, false
 	}
 	ks := &d.Keys[0]
-	return ks.Begin, ks.Keyword == "" && !ks.KeyNum && ks.Last == 0
+	return ks.Begin, !ks.Unknown && ks.Keyword == "" && !ks.KeyNum && ks.Last == 0
 }

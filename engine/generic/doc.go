@@ -18,6 +18,7 @@ func Commands() []*command.Descriptor {
 		ttl, pttl, expireTime, pexpireTime, persist,
 		object, memory,
 		dump, restore,
+		sortCmd, sortROCmd,
 	}
 }
 

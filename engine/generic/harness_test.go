@@ -142,9 +142,9 @@ func (s *realRedis) ask(words ...string) *bufio.Reader {
 func (s *realRedis) text(args ...string) string { return render(s.t, s.ask(args...)) }
 
 // reply returns an array reply as nested []any of int64 and string.
-func (s *realRedis) reply(args ...string) []any { return value(s.t, s.ask(args...)).([]any) }
+func (s *realRedis) reply(args ...string) []any { return parsed(s.t, s.ask(args...)).([]any) }
 
-func value(t testing.TB, r *bufio.Reader) any {
+func parsed(t testing.TB, r *bufio.Reader) any {
 	line, err := r.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func value(t testing.TB, r *bufio.Reader) any {
 		}
 		el := make([]any, max(n, 0))
 		for i := range el {
-			el[i] = value(t, r)
+			el[i] = parsed(t, r)
 		}
 		return el
 	}
@@ -202,7 +202,7 @@ func syntax(args []command.Arg) string {
 	var out []string
 	for _, a := range args {
 		spec := ""
-		if a.Type == "key" {
+		if a.Type == "key" || a.KeySpec != 0 {
 			spec = fmt.Sprint(a.KeySpec)
 		}
 		flags := set(a.Flags.Names())

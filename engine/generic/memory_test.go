@@ -33,7 +33,7 @@ func TestMemoryStats(t *testing.T) {
 	for _, resp3 := range []bool{false, true} {
 		e.c.W.RESP3 = resp3
 		r := bufio.NewReader(strings.NewReader(e.do("MEMORY", "STATS")))
-		m := pairs(value(t, r))
+		m := pairs(parsed(t, r))
 		if r.Buffered() != 0 {
 			t.Fatalf("the header of the reply (RESP3 %v) counts too few pairs", resp3)
 		}
@@ -111,7 +111,7 @@ func TestObjectUnderLFU(t *testing.T) {
 		t.Errorf("counter %d, five minutes later %d", up, down)
 	}
 	// RESTORE with FREQ, and OBJECT, which does not count as an access.
-	payload := value(t, bufio.NewReader(strings.NewReader(e.do("DUMP", "k")))).(string)
+	payload := parsed(t, bufio.NewReader(strings.NewReader(e.do("DUMP", "k")))).(string)
 	e.do("RESTORE", "r", "0", payload, "FREQ", "200")
 	for range 10 {
 		if got := e.text("OBJECT", "FREQ", "r"); got != "(integer) 200" {
@@ -158,6 +158,6 @@ func TestIdleTime(t *testing.T) {
 	idle(0)
 	// The idle time goes along with the value.
 	e.now += 50_000
-	e.do("RESTORE", "k", "0", value(t, bufio.NewReader(strings.NewReader(e.do("DUMP", "k")))).(string), "REPLACE", "IDLETIME", "700")
+	e.do("RESTORE", "k", "0", parsed(t, bufio.NewReader(strings.NewReader(e.do("DUMP", "k")))).(string), "REPLACE", "IDLETIME", "700")
 	idle(700)
 }

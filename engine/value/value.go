@@ -94,9 +94,11 @@ func Len(s *keyspace.Shard, r keyspace.Ref) int {
 }
 
 // eachPacked calls f with every entry of a packed list.
-func eachPacked(l packed.List, f func(e []byte) bool) {
+func eachPacked(l packed.List, f func(e []byte) bool) { eachPackedFrom(l, packed.HeaderBytes, f) }
+
+func eachPackedFrom(l packed.List, at int, f func(e []byte) bool) {
 	var buf [20]byte
-	for at := packed.HeaderBytes; !l.AtEnd(at); at = l.Next(at) {
+	for ; !l.AtEnd(at); at = l.Next(at) {
 		if !f(l.Text(at, &buf)) {
 			return
 		}
@@ -125,16 +127,25 @@ func eachElem(d coll.Dict, f func(r coll.Ref) bool) {
 
 // EachElement calls f with the elements of a list in order, until it says false.
 func EachElement(s *keyspace.Shard, r keyspace.Ref, f func(e []byte) bool) {
+	EachElementFrom(s, r, 0, f)
+}
+
+// EachElementFrom is EachElement from an element on, of which there may be none.
+func EachElementFrom(s *keyspace.Shard, r keyspace.Ref, from int, f func(e []byte) bool) {
+	if from >= Len(s, r) {
+		return
+	}
 	if s.Encoding(r) == keyspace.ListPack {
-		eachPacked(s.Value(r), f)
+		l := packed.List(s.Value(r))
+		eachPackedFrom(l, l.At(from), f)
 		return
 	}
 	m := s.Open(r)
 	l := coll.List{Mem: &m}
 	more := true
-	for i := uint64(0); more && i < l.Len(); {
+	for i := uint64(from); more && i < l.Len(); {
 		lp, first := l.Block(i)
-		eachPacked(lp, func(e []byte) bool { more = f(e); return more })
+		eachPackedFrom(lp, lp.At(int(i-first)), func(e []byte) bool { more = f(e); return more })
 		i = first + uint64(lp.Len())
 	}
 }
@@ -160,10 +171,18 @@ func EachMember(s *keyspace.Shard, r keyspace.Ref, f func(m []byte) bool) {
 
 // EachScored calls f with the members of a sorted set in order of their scores, until it says false.
 func EachScored(s *keyspace.Shard, r keyspace.Ref, f func(m []byte, score float64) bool) {
+	EachScoredFrom(s, r, 0, f)
+}
+
+// EachScoredFrom is EachScored from a rank on, which nobody may have.
+func EachScoredFrom(s *keyspace.Shard, r keyspace.Ref, from int, f func(m []byte, score float64) bool) {
+	if from >= Len(s, r) {
+		return
+	}
 	if s.Encoding(r) == keyspace.ListPack {
 		l := packed.List(s.Value(r))
 		var buf [20]byte
-		for at := packed.HeaderBytes; !l.AtEnd(at); {
+		for at := l.At(2 * from); !l.AtEnd(at); {
 			next := l.Next(at)
 			if !f(l.Text(at, &buf), PackedScore(l, next)) {
 				return
@@ -175,7 +194,7 @@ func EachScored(s *keyspace.Shard, r keyspace.Ref, f func(m []byte, score float6
 	m := s.Open(r)
 	t := coll.Tree{Mem: &m, Tie: coll.TieKey}
 	var p coll.Pos
-	for t.First(&p); p.Valid(); t.Next(&p) {
+	for t.At(&p, uint64(from)); p.Valid(); t.Next(&p) {
 		e := p.Item().Ref()
 		if !f(coll.KeyOf(m.Space, e), coll.ScoreOf(m.Space, e)) {
 			return

@@ -48,6 +48,7 @@ var families = []family{
 	{2, (*Generator).zsets},
 	{1, (*Generator).hyperloglogs},
 	{2, (*Generator).sets},
+	{1, (*Generator).sorts},
 }
 
 func (g *Generator) pick(list ...string) string { return list[g.Rnd.IntN(len(list))] }

@@ -1,0 +1,333 @@
+package generic
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tidemark/engine/command"
+	"tidemark/engine/command/commandtest"
+	"tidemark/engine/hash"
+	"tidemark/engine/list"
+	strs "tidemark/engine/strings"
+	"tidemark/engine/zset"
+)
+
+func sortFamilies() [][]*command.Descriptor {
+	return [][]*command.Descriptor{Commands(), strs.Commands(), list.Commands(), hash.Commands(), zset.Commands()}
+}
+
+func TestSortScore(t *testing.T) {
+	inf := "9e999"
+	for _, c := range []struct {
+		text string
+		want string // "" when it is none
+	}{
+		{"", "0"}, {"0", "0"}, {"-0", "-0"}, {"12", "12"}, {"+12", "12"}, {"007", "7"}, {" 1", "1"}, {"\t\n\v\f\r 1", "1"}, {"1 ", ""}, {" ", ""}, {"+", ""},
+		{"1.5", "1.5"}, {".5", "0.5"}, {"5.", "5"}, {".", ""}, {"1e3", "1000"}, {"1e", ""}, {"0x10", "16"}, {"-0X1f", "-31"}, {"0x1p4", "16"}, {"0x", ""}, {"0x.8", "0.5"},
+		{"inf", "+Inf"}, {"-Infinity", "-Inf"}, {"nan", ""}, {"-nan", ""}, {inf, ""}, {"1e-400", ""}, {"1e-310", ""}, {"0e-400", "0"}, {"0.000e5", "0"},
+		{"1_0", ""}, {"0b1", ""}, {"0o7", ""}, {"1\x00junk", "1"}, {"\x00", "0"}, {"abc", ""}, {"9223372036854775808", "9.223372036854775808e+18"},
+	} {
+		f, ok := sortScore([]byte(c.text))
+		got := ""
+		if ok {
+			got = strconv.FormatFloat(f, 'g', -1, 64)
+		}
+		if want, err := strconv.ParseFloat(c.want, 64); c.want != "" && err == nil && ok {
+			c.want = strconv.FormatFloat(want, 'g', -1, 64)
+		}
+		if got != c.want {
+			t.Errorf("%q is %q, not %q", c.text, got, c.want)
+		}
+	}
+}
+
+// TestSortRandom compares SORT with Redis's on lists, sorted sets and what patterns lead to.
+func TestSortRandom(t *testing.T) {
+	one := func(rnd *rand.Rand, list ...string) string { return list[rnd.IntN(len(list))] }
+	var every []string
+	for i := -4; i < 16; i++ {
+		every = append(every, strconv.Itoa(i))
+	}
+	odd := []string{"", " 4", "0x5", "1e2", "007", "-0", "inf", "1e-5", "3.14", "nan", "abc", "1 "}
+	every = append(every, odd...)
+	next := 0
+	commandtest.CompareRandom(t, 20000, sortFamilies(), func(rnd *rand.Rand) []string {
+		if next < len(every) { // texts that elements are sorted by: none is missing or there twice, as Redis leaves the order open then
+			next++
+			return []string{"HSET", "h_" + every[next-1], "f", strconv.Itoa(next*7919%10) + every[next-1]}
+		}
+		elem := func() string {
+			if rnd.IntN(300) == 0 {
+				return one(rnd, odd...)
+			}
+			return strconv.Itoa(rnd.IntN(20) - 4)
+		}
+		key := func() string { return one(rnd, "l0", "l1", "l2", "z0", "z1", "none") }
+		switch rnd.IntN(12) {
+		case 0, 1:
+			out := []string{one(rnd, "RPUSH", "LPUSH"), "l" + strconv.Itoa(rnd.IntN(3))}
+			for range 1 + rnd.IntN(30) {
+				out = append(out, elem())
+			}
+			return out
+		case 2:
+			out := []string{"ZADD", "z" + strconv.Itoa(rnd.IntN(2))}
+			for range 1 + rnd.IntN(100) {
+				out = append(out, strconv.Itoa(rnd.IntN(9)), elem())
+			}
+			return out
+		case 3:
+			return []string{"SET", "w_" + elem(), elem()}
+		case 4:
+			return []string{"HSET", "h_" + elem(), "n", elem()}
+		case 5:
+			if rnd.IntN(2) == 0 {
+				return []string{"HDEL", "h_" + elem(), "n"}
+			}
+			return []string{"DEL", "w_" + elem()}
+		case 6:
+			return []string{"DEL", key()}
+		case 7:
+			return []string{"LRANGE", one(rnd, "d0", "l0"), "0", "-1"}
+		}
+		out := []string{one(rnd, "SORT", "SORT", "SORT_RO"), key()}
+		by := one(rnd, "", "", "w_*", "h_*->n", "h_*->none", "nosort", "x*")
+		alpha := rnd.IntN(3) == 0
+		if alpha {
+			by = one(rnd, "", "h_*->f", "nosort")
+		}
+		dst := one(rnd, "d0", "l2", "d1") // not with GET: what it gives has no text to be sorted by
+		for _, i := range []int{1, 0, 2, 3, 4, 5} {
+			switch {
+			case i == 0 && by != "":
+				out = append(out, one(rnd, "BY", "by"), by)
+			case i == 1 && rnd.IntN(3) == 0:
+				dst = "d1"
+				for range 1 + rnd.IntN(3) {
+					out = append(out, "GET", one(rnd, "#", "w_*", "h_*->f", "h_*", "w_*->f", "w_3", "*", "w_*->", "->*", "l0"))
+				}
+			case i == 2 && rnd.IntN(3) == 0:
+				out = append(out, "LIMIT", strconv.Itoa(rnd.IntN(30)-3), strconv.Itoa(rnd.IntN(30)-3))
+			case i == 3 && rnd.IntN(2) == 0:
+				out = append(out, one(rnd, "ASC", "DESC", "desc"))
+			case i == 4 && alpha:
+				out = append(out, "ALPHA")
+			case i == 5 && rnd.IntN(4) == 0:
+				out = append(out, "STORE", dst)
+			}
+		}
+		if rnd.IntN(40) == 0 {
+			out = append(out, one(rnd, "LIMIT", "BY", "GET", "STORE", "x", "ASC", "LIMIT x 1"))
+		}
+		return out
+	})
+}
+
+// TestSortPartly: the first few of many, picked out by a heap, are those of the whole order.
+func TestSortPartly(t *testing.T) {
+	r := commandtest.New(t, sortFamilies()...)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range 3000 {
+		r.Do("RPUSH", "l", strconv.Itoa(rnd.IntN(1000)-500))
+		r.Do("SET", fmt.Sprint("w", i-500), strconv.Itoa(rnd.IntN(20)))
+	}
+	for _, how := range [][]string{nil, {"DESC"}, {"ALPHA"}, {"ALPHA", "DESC"}, {"BY", "w*"}, {"BY", "w*", "ALPHA", "DESC"}} {
+		all := reply(t, r, append([]string{"SORT", "l"}, how...)...)
+		for _, at := range []int{0, 1, 100, 370, 2999, 3000} {
+			for _, n := range []int{0, 1, 5, 3000} {
+				got := reply(t, r, append([]string{"SORT", "l", "LIMIT", strconv.Itoa(at), strconv.Itoa(n)}, how...)...)
+				if want := all[at:min(at+n, 3000)]; !slices.Equal(got, want) {
+					t.Fatalf("%v LIMIT %d %d: %v, not %v", how, at, n, got, want)
+				}
+			}
+		}
+	}
+}
+
+func reply(t *testing.T, r *commandtest.Runner, words ...string) (out []string) {
+	t.Helper()
+	b := bufio.NewReader(strings.NewReader(r.Do(words...)))
+	for _, e := range parsed(t, b).([]any) {
+		out = append(out, e.(string))
+	}
+	return out
+}
+
+// TestSortExpiredPatternKey: keys that patterns make are removed on the way when their time has come; the elements are unharmed by it, wherever they are.
+func TestSortExpiredPatternKey(t *testing.T) {
+	r := commandtest.New(t, sortFamilies()...)
+	var want []string
+	for i := range 200 {
+		e := fmt.Sprintf("element:%03d", i)
+		r.Do("RPUSH", "l", e)
+		r.Do("SET", "w_"+e, strconv.Itoa(1000-i), "PXAT", strconv.FormatInt(r.C.Now+int64(i%2)*1000, 10))
+		if i%2 == 0 {
+			want = append(want, e, "")
+		}
+	}
+	for i := 199; i > 0; i -= 2 {
+		want = append(want, fmt.Sprintf("element:%03d", i), strconv.Itoa(1000-i))
+	}
+	r.C.Now++
+	r.Do("SORT", "l", "BY", "w_*", "GET", "#", "GET", "w_*", "STORE", "d")
+	if got := reply(t, r, "LRANGE", "d", "0", "-1"); !slices.Equal(got, want) {
+		t.Errorf("%q, not %q", got, want)
+	}
+	if got := r.Do("EXISTS", "w_element:000"); got != ":0\r\n" {
+		t.Errorf("EXISTS of what has expired: %q", got)
+	}
+}
+
+// TestSortEffects: what SORT with STORE leaves is in the log, as the request where that tells it, and as it came out where the order is open.
+func TestSortEffects(t *testing.T) {
+	r := commandtest.Logged(t, sortFamilies()...)
+	var want []string
+	for _, s := range []struct{ request, log string }{
+		{"RPUSH l 3 1 2", "RPUSH l 3 1 2"},
+		{"SORT l", ""},
+		{"SORT_RO l BY w_*", ""},
+		{"SORT l STORE d", "SORT l STORE d"},
+		{"SORT l BY nosort GET # GET w_* STORE d", "SORT l BY nosort GET # GET w_* STORE d"},
+		{"SORT l BY w_* STORE d", "SORT l BY w_* STORE d"},
+		{"SORT l BY w_* ALPHA DESC STORE d", "MULTI|DEL d|RPUSH d 3 2 1|EXEC"}, // none has a weight
+		{"MSET w_1 a w_2 b w_3 c", "MSET w_1 a w_2 b w_3 c"},
+		{"SORT l BY w_* ALPHA STORE d", "SORT l BY w_* ALPHA STORE d"},
+		{"SORT l ALPHA STORE d", "SORT l ALPHA STORE d"},
+		{"SORT l BY w_* STORE d", ""}, // no numbers
+		{"SORT none STORE d", "SORT none STORE d"},
+		{"SORT none STORE d", ""},
+	} {
+		r.Do(strings.Fields(s.request)...)
+		if s.log != "" {
+			want = append(want, strings.Split(s.log, "|")...)
+		}
+	}
+	if _, got := r.Recover(r.C.Now, sortFamilies()...); !slices.Equal(got, want) {
+		t.Errorf("the log has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestSortMakesQuickLists: a long result is stored large, of which the sorted key is a part.
+func TestSortMakesQuickLists(t *testing.T) {
+	r := commandtest.New(t, sortFamilies()...)
+	for i := range 3000 {
+		r.Do("RPUSH", "l", strconv.Itoa(3000-i))
+	}
+	for range 2 {
+		if got := r.Do("SORT", "l", "STORE", "l"); got != ":3000\r\n" {
+			t.Fatal(got)
+		}
+	}
+	if got := r.Do("LRANGE", "l", "0", "1") + r.Do("LLEN", "l") + r.Do("OBJECT", "ENCODING", "l"); got != "*2\r\n$1\r\n1\r\n$1\r\n2\r\n:3000\r\n$9\r\nquicklist\r\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestSortPatternsLockAll: what a pattern leads to is read under its shard's lock, within a transaction, too.
+func TestSortPatternsLockAll(t *testing.T) {
+	for _, c := range []struct {
+		request string
+		all     bool
+		store   int
+	}{
+		{"sort k", false, 0}, {"sort k by nosort", false, 0}, {"sort k by w_*", true, 0}, {"sort k get #", false, 0}, {"sort k get x* store d", true, 5},
+		{"sort k limit by *", false, 0}, {"sort k store by* by x", false, 3}, {"sort k store a store b", false, 5}, {"sort k get store desc", false, 0},
+		{"sort k by", false, 0}, {"sort k store", false, 0},
+	} {
+		args := bytes.Fields([]byte(c.request))
+		if all, store := lookOverSort(args); all != c.all || store != c.store {
+			t.Errorf("%s: all shards %v, destination %d", c.request, all, store)
+		}
+	}
+}
+
+func TestSortDescriptors(t *testing.T) {
+	commandtest.CompareInfo(t, []*command.Descriptor{sortCmd, sortROCmd})
+}
+
+func BenchmarkSort(b *testing.B) {
+	for _, n := range []int{10, 1000, 100000} {
+		r := commandtest.New(b, sortFamilies()...)
+		rnd := rand.New(rand.NewPCG(1, 2))
+		for range n {
+			e := strconv.Itoa(rnd.IntN(n * 10))
+			r.Do("RPUSH", "l", e)
+			r.Do("SET", "w_"+e, strconv.Itoa(rnd.IntN(n*10)))
+		}
+		for _, request := range []string{"SORT l", "SORT l LIMIT 0 10", "SORT l ALPHA", "SORT l BY w_* GET w_*", "SORT l STORE d"} {
+			b.Run(fmt.Sprintf("%d/%s", n, strings.ReplaceAll(request, " ", "_")), func(b *testing.B) {
+				r.Prepare(strings.Fields(request)...)
+				b.ReportAllocs()
+				for b.Loop() {
+					r.C.W.B = r.C.W.B[:0]
+					r.C.Run()
+				}
+			})
+		}
+	}
+}
+
+// TestSortSeesOneMoment: what patterns lead to is read as of one moment, while another connection changes it, alone and within a transaction.
+func TestSortSeesOneMoment(t *testing.T) {
+	e := newEngine(t, 16)
+	table := command.NewTable(sortFamilies()...)
+	e.table = table
+	e.c = command.NewCtx(e.c.Store, table)
+	const n = 20
+	pairs := []string{"MSET"}
+	for i := range n {
+		e.do("RPUSH", "l", strconv.Itoa(i))
+		pairs = append(pairs, "w_"+strconv.Itoa(i), "0")
+	}
+	e.do(pairs...)
+	stop, done := make(chan bool), make(chan bool)
+	go func() {
+		defer close(done)
+		w := &engine{t: t, c: command.NewCtx(e.c.Store, table), table: table}
+		words := slices.Clone(pairs)
+		for v := 1; ; v++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for i := 2; i < len(words); i += 2 {
+				words[i] = strconv.Itoa(v)
+			}
+			w.do(words...)
+		}
+	}()
+	for i := range 3000 {
+		request := []string{"SORT", "l", "GET", "w_*"}
+		if i%2 == 1 {
+			request[0] = "SORT_RO"
+		}
+		var got string
+		if i%3 == 0 {
+			args := make([][]byte, len(request))
+			for j, w := range request {
+				args[j] = []byte(w)
+			}
+			d, _ := table.Resolve(args)
+			e.c.W.B = e.c.W.B[:0]
+			e.c.Atomically([]command.Queued{{Cmd: d, Args: args}}, nil, nil, func() {
+				e.c.Cmd, e.c.Args = d, args
+				e.c.Run()
+			})
+			got = render(t, bufio.NewReader(bytes.NewReader(e.c.W.B)))
+		} else {
+			got = e.text(request...)
+		}
+		if all := strings.Fields(strings.Trim(got, "[]")); len(all) != n || len(slices.Compact(all)) != 1 {
+			t.Fatalf("%v: %s", request, got)
+		}
+	}
+	close(stop)
+	<-done
+}
