@@ -308,7 +308,10 @@ func (s *sorter) lookUp(pattern, elem []byte) (val []byte, ok bool) {
 	case field == nil && k.Shard.Type(r) == keyspace.String:
 		return k.Shard.Value(r), true
 	case field != nil && k.Shard.Type(r) == keyspace.Hash:
-		return value.Field(k.Shard, r, field, &s.num)
+		if r = s.c.ExpireField(&k, r, field); r == 0 {
+			return nil, false
+		}
+		return value.Field(k.Shard, r, field, s.c.FieldNow(), &s.num)
 	}
 	return nil, false
 }

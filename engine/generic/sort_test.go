@@ -187,6 +187,7 @@ func TestSortExpiredPatternKey(t *testing.T) {
 // TestSortEffects: what SORT with STORE leaves is in the log, as the request where that tells it, and as it came out where the order is open.
 func TestSortEffects(t *testing.T) {
 	r := commandtest.Logged(t, sortFamilies()...)
+	r.C.Now = 1000
 	var want []string
 	for _, s := range []struct{ request, log string }{
 		{"RPUSH l 3 1 2", "RPUSH l 3 1 2"},
@@ -202,7 +203,17 @@ func TestSortEffects(t *testing.T) {
 		{"SORT l BY w_* STORE d", ""}, // no numbers
 		{"SORT none STORE d", "SORT none STORE d"},
 		{"SORT none STORE d", ""},
+		{"HSET h_1 f 1", "HSET h_1 f 1"},
+		{"HSET h_2 f 1 g 2", "HSET h_2 f 1 g 2"},
+		{"HPEXPIREAT h_1 1000000 FIELDS 1 f", "HPEXPIREAT h_1 1000000 FIELDS 1 f"},
+		{"HPEXPIREAT h_2 1000000 FIELDS 1 f", "HPEXPIREAT h_2 1000000 FIELDS 1 f"},
+		{"later", ""},
+		{"SORT l BY nosort GET h_*->f STORE d", "MULTI|HDEL h_1 f|HDEL h_2 f|SORT l BY nosort GET h_*->f STORE d|EXEC"},
 	} {
+		if s.request == "later" {
+			r.C.Now = 1000001
+			continue
+		}
 		r.Do(strings.Fields(s.request)...)
 		if s.log != "" {
 			want = append(want, strings.Split(s.log, "|")...)
