@@ -73,25 +73,30 @@ func percentile(sorted []time.Duration, p float64) float64 {
 
 // fill stores keys numbered from..to-1 with 16-byte names and values of the given size, pipelined.
 func fill(s *servertest.Server, from, to, valueBytes int, more ...string) error {
+	value := strings.Repeat("v", valueBytes)
+	return pipelined(s, to-from, func(i int) []string { return append([]string{"SET", key16(from + i), value}, more...) })
+}
+
+// pipelined sends commands 0..n-1 on one connection, 500 at a time, and returns the first error reply.
+func pipelined(s *servertest.Server, n int, command func(i int) []string) error {
 	c, err := s.Dial()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	c.SetTimeout(2 * time.Minute)
-	value := strings.Repeat("v", valueBytes)
 	const depth = 500
-	for at := from; at < to; at += depth {
-		end := min(at+depth, to)
+	for at := 0; at < n; at += depth {
+		end := min(at+depth, n)
 		for i := at; i < end; i++ {
-			c.Queue(append([]string{"SET", key16(i), value}, more...)...)
+			c.Queue(command(i)...)
 		}
 		if err := c.Flush(); err != nil {
 			return err
 		}
 		for i := at; i < end; i++ {
 			if r, err := c.Receive(); err != nil || r.IsError() {
-				return fmt.Errorf("SET: %v %v", r, err)
+				return fmt.Errorf("%s: %v %v", command(i)[0], r, err)
 			}
 		}
 	}

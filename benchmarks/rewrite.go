@@ -3,10 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -100,93 +98,6 @@ func rewriteOnce(s *servertest.Server, peak *atomic.Int64) error {
 		}
 	}
 	return fmt.Errorf("the rewrite did not end within 3 minutes")
-}
-
-// favoured is the command that gives a server precedence over what else runs on its CPU, where that is permitted: a process that the kernel
-// lets run for one of its slices is two to four milliseconds of a turn that are not the server's.
-func favoured() []string {
-	wrap := []string{"nice", "-n", "-10"}
-	// Without permission nice says so and runs the command all the same.
-	if out, err := exec.Command(wrap[0], append(wrap[1:], "nice")...).Output(); err != nil || strings.TrimSpace(string(out)) != "-10" {
-		return nil
-	}
-	return wrap
-}
-
-// measurePause: how long the event loops stand still in the worst moments of a
-// server with ten million keys, by the server's own account of its longest turn.
-func measurePause(b *bench) ([]result, error) {
-	keys := b.scaled(10_000_000)
-	favour := favoured()
-	s, err := b.start(b.tidemark, serverCPU, favour, "--appendonly", "no")
-	if err != nil {
-		return nil, err
-	}
-	defer drop(s)
-	unpin, err := pinSelf(clientCPU)
-	if err != nil {
-		return nil, err
-	}
-	defer unpin()
-	c, err := s.Dial()
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	ping := func(int) []string { return []string{"PING"} }
-	var out []result
-	scene := func(name string, f func() error) error {
-		if _, err := c.Do("CONFIG", "RESETSTAT"); err != nil {
-			return err
-		}
-		took, err := during(s, ping, f)
-		if err != nil {
-			return err
-		}
-		text, err := infoField(s, "tidemark_longest_turn_usec")
-		if err != nil {
-			return err
-		}
-		turn, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return err
-		}
-		p := percentiles(took)
-		out = append(out, atMost("longest turn of an event loop: "+name, turn/1000, 2, " ms").
-			note("a client's PINGs meanwhile: p99.9 %.2f ms, longest %.2f ms; both figures are wall clock and hold whatever else ran on the server's CPU%s",
-				p[8], p[10], map[bool]string{true: ", where it had nice -10"}[favour != nil]))
-		return nil
-	}
-	if err := scene("10 M keys being added", func() error { return fill(s, 0, keys, 64) }); err != nil {
-		return nil, err
-	}
-	volatileKeys := keys / 10
-	if err := scene("1 M keys expiring at once", func() error {
-		at := strconv.FormatInt(time.Now().Add(15*time.Second).UnixMilli(), 10)
-		if err := fill(s, keys, keys+volatileKeys, 64, "PXAT", at); err != nil {
-			return err
-		}
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-			r, err := c.Do("DBSIZE")
-			if err != nil || r.Int <= int64(keys) {
-				return err
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("%s keys are left a minute later", r)
-			}
-		}
-	}); err != nil {
-		return nil, err
-	}
-	if err := scene("FLUSHALL ASYNC of 10 M keys", func() error {
-		if r, err := c.Do("FLUSHALL", "ASYNC"); err != nil || r.IsError() {
-			return fmt.Errorf("FLUSHALL: %v %v", r, err)
-		}
-		return sleep(2 * time.Second)
-	}); err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // idleSeconds is over how long the CPU time of an idle server is taken.

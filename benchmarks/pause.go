@@ -1,0 +1,226 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"tidemark/cmd/servertest"
+)
+
+// favoured is the command that gives a server precedence over what else runs on its CPU, where that is permitted: a process that the kernel
+// lets run for one of its slices is two to four milliseconds of a turn that are not the server's.
+func favoured() []string {
+	wrap := []string{"nice", "-n", "-10"}
+	// Without permission nice says so and runs the command all the same.
+	if out, err := exec.Command(wrap[0], append(wrap[1:], "nice")...).Output(); err != nil || strings.TrimSpace(string(out)) != "-10" {
+		return nil
+	}
+	return wrap
+}
+
+// stage is a server whose longest turns are taken, scene by scene, by the server's own account.
+type stage struct {
+	s       *servertest.Server
+	c       *servertest.Client
+	where   string // what a note says of the CPU
+	unpin   func()
+	results []result
+}
+
+func (b *bench) stage() (*stage, error) {
+	favour := favoured()
+	s, err := b.start(b.tidemark, serverCPU, favour, "--appendonly", "no")
+	if err != nil {
+		return nil, err
+	}
+	st := &stage{s: s}
+	if favour != nil {
+		st.where = ", where it had nice -10"
+	}
+	if st.unpin, err = pinSelf(clientCPU); err == nil {
+		st.c, err = s.Dial()
+	}
+	if err != nil {
+		st.end()
+		return nil, err
+	}
+	return st, nil
+}
+
+func (st *stage) end() {
+	if st.c != nil {
+		st.c.Close()
+	}
+	if st.unpin != nil {
+		st.unpin()
+	}
+	drop(st.s)
+}
+
+// do sends one command that must not be answered by an error.
+func (st *stage) do(args ...string) error {
+	r, err := st.c.Do(args...)
+	if err != nil || r.IsError() {
+		return fmt.Errorf("%v: %v %v", args, r, err)
+	}
+	return nil
+}
+
+// scene adds the row of the longest turn during f.
+func (st *stage) scene(name string, f func() error) error {
+	if err := st.do("CONFIG", "RESETSTAT"); err != nil {
+		return err
+	}
+	took, err := during(st.s, func(int) []string { return []string{"PING"} }, f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	text, err := infoField(st.s, "tidemark_longest_turn_usec")
+	if err != nil {
+		return err
+	}
+	turn, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return err
+	}
+	p := percentiles(took)
+	st.results = append(st.results, atMost("longest turn of an event loop: "+name, turn/1000, 2, " ms").
+		note("a client's PINGs meanwhile: p99.9 %.2f ms, longest %.2f ms; both figures are wall clock and hold whatever else ran on the server's CPU%s",
+			p[8], p[10], st.where))
+	return nil
+}
+
+// gone waits until DBSIZE is at most keys.
+func (st *stage) gone(keys int) error {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		r, err := st.c.Do("DBSIZE")
+		if err != nil || r.Int <= int64(keys) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s keys are left a minute later", r)
+		}
+	}
+}
+
+// measurePause: how long the event loops stand still in the worst moments of a server with ten million keys.
+func measurePause(b *bench) ([]result, error) {
+	keys := b.scaled(10_000_000)
+	st, err := b.stage()
+	if err != nil {
+		return nil, err
+	}
+	defer st.end()
+	if err := st.scene("10 M keys being added", func() error { return fill(st.s, 0, keys, 64) }); err != nil {
+		return nil, err
+	}
+	if err := st.scene("1 M keys expiring at once", func() error {
+		at := strconv.FormatInt(time.Now().Add(15*time.Second).UnixMilli(), 10)
+		if err := fill(st.s, keys, keys+keys/10, 64, "PXAT", at); err != nil {
+			return err
+		}
+		return st.gone(keys)
+	}); err != nil {
+		return nil, err
+	}
+	err = st.scene("FLUSHALL ASYNC of 10 M keys", func() error {
+		if err := st.do("FLUSHALL", "ASYNC"); err != nil {
+			return err
+		}
+		return sleep(2 * time.Second)
+	})
+	return st.results, err
+}
+
+// measureCollections: the same with one collection of ten million elements of each type. It is filled through a pipeline, saved while it
+// is written to, and removed.
+func measureCollections(b *bench) ([]result, error) {
+	const perCommand = 10
+	elements := b.scaled(10_000_000)
+	st, err := b.stage()
+	if err != nil {
+		return nil, err
+	}
+	defer st.end()
+	for _, scene := range []struct {
+		typ, remove string
+		gone        []string
+	}{
+		{"list", "DEL", []string{"DEL", "c"}},
+		{"set", "UNLINK", []string{"UNLINK", "c"}},
+		{"hash", "expiry", []string{"PEXPIRE", "c", "100"}},
+		{"sorted set", "FLUSHALL ASYNC", []string{"FLUSHALL", "ASYNC"}},
+		{"stream", "DEL", []string{"DEL", "c"}},
+	} {
+		add := adders[scene.typ]
+		command := func(from, step int) func(i int) []string {
+			return func(i int) []string {
+				args := add(nil, "c", from+i*step)
+				for j := 1; j < perCommand && scene.typ != "stream"; j++ {
+					args = add(args, "c", from+(i*perCommand+j)*step)
+				}
+				return args
+			}
+		}
+		commands := elements / perCommand
+		if scene.typ == "stream" {
+			commands = elements
+		}
+		name := fmt.Sprintf("a %s of %d M elements ", scene.typ, elements/1_000_000)
+		if err := st.scene(name+"being filled", func() error { return pipelined(st.s, commands, command(0, 1)) }); err != nil {
+			return nil, err
+		}
+		if err := st.scene(name+"being saved while it is changed", func() error {
+			if err := st.do("BGSAVE"); err != nil {
+				return err
+			}
+			for begin, i := time.Now(), 0; time.Since(begin) < time.Minute; i++ {
+				if err := pipelined(st.s, 1000, command(elements+i*1000*perCommand, 1)); err != nil {
+					return err
+				}
+				if running, err := infoField(st.s, "rdb_bgsave_in_progress"); err != nil || running == "0" {
+					return err
+				}
+			}
+			return fmt.Errorf("the save did not end within a minute")
+		}); err != nil {
+			return nil, err
+		}
+		if err := st.scene(name+"removed by "+scene.remove, func() error {
+			if err := st.do(scene.gone...); err != nil {
+				return err
+			}
+			if err := st.gone(0); err != nil {
+				return err
+			}
+			return sleep(time.Second) // its memory is given back meanwhile
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return st.results, nil
+}
+
+// adders append to a command, begun when args is nil, the words that add element i to a collection.
+var adders = map[string]func(args []string, key string, i int) []string{
+	"list": func(args []string, key string, i int) []string { return more(args, "RPUSH", key, key16(i)) },
+	"set":  func(args []string, key string, i int) []string { return more(args, "SADD", key, key16(i)) },
+	"hash": func(args []string, key string, i int) []string { return more(args, "HSET", key, key16(i), key16(i)) },
+	"sorted set": func(args []string, key string, i int) []string {
+		return more(args, "ZADD", key, strconv.Itoa(i*7919%10_000_019), key16(i))
+	},
+	"stream": func(args []string, key string, i int) []string {
+		return more(args, "XADD", key, "*", "sensor", strconv.Itoa(i%1000), "value", strconv.Itoa(i))
+	},
+}
+
+// more begins a command with name and key, or goes on with args.
+func more(args []string, name, key string, words ...string) []string {
+	if args == nil {
+		args = []string{name, key}
+	}
+	return append(args, words...)
+}
