@@ -21,8 +21,16 @@ type executor struct {
 	block   bool // the batch ends inside a MULTI block, of which all is there
 	partial unfinished
 	warmth  uint64
+	failed  failure
 	errors  int  // commands that replied an error: the first is reported, the rest only counted
+	lane    bool // of a deal, which reports it
 	getAck  bool // a REPLCONF GETACK was executed
+}
+
+// failure is the first command that replied an error.
+type failure struct {
+	off         int64
+	name, reply string
 }
 
 // replayed is one command of a batch. Its arguments are views into what was parsed.
@@ -31,6 +39,7 @@ type replayed struct {
 	args [][]byte
 	off  int64
 	key  command.Key // the only key, if Name is set
+	db   int         // where it is executed; of what run executes, where that was expected
 }
 
 const (
@@ -187,30 +196,39 @@ func (e *executor) resolve(x *replayed) error {
 
 // run executes the batch. All shards are locked, within Ctx.Exclusively or Ctx.Follow.
 func (e *executor) run() {
-	c, batch := e.ctx, e.batch[:e.count]
+	batch := e.batch[:e.count]
 	for i := range batch {
-		x := &batch[i]
-		x.key.Name = nil
-		if x.d == nil {
-			continue
-		}
-		if at := x.d.SoleKey(x.args); at > 0 {
-			x.key = c.Store.MakeKey(x.args[at])
-			x.key.Arg = at
-		}
+		e.findKey(&batch[i])
 	}
-	for i := range batch { // nothing else in this loop: the more of its loads the processor has in flight at once, the better
-		if x := &batch[i]; x.key.Name != nil {
-			e.warmth += x.key.Shard.Warm(c.DB, x.key.Hash)
-		}
-	}
-	for i := range batch {
-		if x := &batch[i]; x.key.Name != nil {
-			e.warmth += uint64(x.key.Shard.Find(c.DB, x.key.Hash, x.key.Name))
-		}
-	}
+	e.warm(batch)
 	for i := range batch {
 		e.one(&batch[i])
+	}
+}
+
+// findKey notes the only key of x, if it has one.
+func (e *executor) findKey(x *replayed) {
+	x.key.Name, x.db = nil, e.ctx.DB
+	if x.d == nil {
+		return
+	}
+	if at := x.d.SoleKey(x.args); at > 0 {
+		x.key = e.ctx.Store.MakeKey(x.args[at])
+		x.key.Arg = at
+	}
+}
+
+// warm brings what the commands will look up into the processor's cache.
+func (e *executor) warm(batch []replayed) {
+	for i := range batch { // nothing else in this loop: the more of its loads the processor has in flight at once, the better
+		if x := &batch[i]; x.key.Name != nil {
+			e.warmth += x.key.Shard.Warm(x.db, x.key.Hash)
+		}
+	}
+	for i := range batch {
+		if x := &batch[i]; x.key.Name != nil {
+			e.warmth += uint64(x.key.Shard.Find(x.db, x.key.Hash, x.key.Name))
+		}
 	}
 }
 
@@ -236,7 +254,10 @@ func (e *executor) one(x *replayed) {
 	}
 	if bytes.HasPrefix(c.W.B, []byte{'-'}) {
 		if e.errors++; e.errors == 1 {
-			e.s.log.Warningf("Executing %.64q at log offset %d gave an error: %.200s", x.args[0], x.off, bytes.TrimSpace(c.W.B[1:]))
+			e.failed = failure{x.off, fmt.Sprintf("%.64q", x.args[0]), fmt.Sprintf("%.200s", bytes.TrimSpace(c.W.B[1:]))}
+			if !e.lane {
+				e.reportFailure()
+			}
 		}
 	}
 	if cap(c.W.B) > maxReplayReply {
@@ -244,36 +265,9 @@ func (e *executor) one(x *replayed) {
 	}
 }
 
+func (e *executor) reportFailure() {
+	e.s.log.Warningf("Executing %s at log offset %d gave an error: %s", e.failed.name, e.failed.off, e.failed.reply)
+}
+
 // maxReplayReply bounds the memory for replies that nobody reads.
 const maxReplayReply = 1 << 20
-
-// replayer executes what recovery reads.
-type replayer struct{ executor }
-
-func (s *Server) newReplayer() *replayer { return &replayer{s.newExecutor()} }
-
-// LoadBase loads an RDB file.
-func (r *replayer) LoadBase(path string) error {
-	from, err := r.s.loadRDB(path, false)
-	r.ctx.DB = from.db
-	return err
-}
-
-// Apply executes the whole effects at the front of p. A MULTI block counts as one effect: it is executed only when its EXEC is there.
-func (r *replayer) Apply(p []byte, off int64) (n int, err error) {
-	defer r.ctx.Publish()
-	r.partial.reset()
-	for n < len(p) {
-		if err := r.s.loading.goesOn(); err != nil {
-			return n, err
-		}
-		used, err := r.gather(p[n:], off+int64(n))
-		if used == 0 {
-			return n, err
-		}
-		r.ctx.Exclusively(r.run)
-		n += used
-		r.s.loading.done.Add(int64(used))
-	}
-	return n, nil
-}

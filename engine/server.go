@@ -250,6 +250,7 @@ func (s *Server) logOptions(v *config.Values) aof.Options {
 func (s *Server) openLog(v *config.Values) (*aof.Log, *aof.Recovery, error) {
 	r := s.newReplayer()
 	l, rec, err := aof.Open(s.logOptions(v), r)
+	r.Finish()
 	if err == nil {
 		s.followDB.Store(int64(r.ctx.DB))
 	}

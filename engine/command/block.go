@@ -207,6 +207,9 @@ func (st *Store) dequeue(p *place) {
 // WaitedKeys is how many keys clients wait for, and how many of them for being removed, too (Waiting.Gone).
 func (st *Store) WaitedKeys() (all, gone int64) { return st.waitedKeys.Load(), st.waitedGone.Load() }
 
+// Waiters is how many keys clients wait for, each client's counted.
+func (st *Store) Waiters() int64 { return st.waiters.Load() }
+
 // End claims the end of a wait for the client's own loop: from then on nobody serves it. False: it is being served, and Serve or TimeUp
 // follows, or has been.
 func (w *KeyWaiter) End() bool {

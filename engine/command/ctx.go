@@ -211,6 +211,16 @@ func (c *Ctx) Exclusively(run func()) {
 	c.lockedBlock(true, false, nil, run)
 }
 
+// OnShards is Exclusively for the shards first, first+step, first+2*step and so on: several Ctx may replay beside each other, each on its own
+// shards. run may execute nothing but commands of one key, and there must be no Waiters.
+func (c *Ctx) OnShards(first, step int, run func()) {
+	c.begin()
+	for i := first; i < c.Store.KS.NumShards(); i += step {
+		c.locked[i>>6] |= 1 << (i & 63)
+	}
+	c.lockedBlock(false, false, nil, run)
+}
+
 // Follow locks every shard and calls run, which executes effects of another server's stream by Run and RunOn and puts them into the log; end is
 // the log offset of their end. Replies that show what they changed wait for that offset. Only for a Ctx with Replay set.
 func (c *Ctx) Follow(run func() (end int64)) {
