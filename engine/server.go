@@ -25,6 +25,7 @@ import (
 	"tidemark/engine/config"
 	"tidemark/engine/evict"
 	"tidemark/engine/generic"
+	"tidemark/engine/geo"
 	"tidemark/engine/hash"
 	"tidemark/engine/hyperloglog"
 	"tidemark/engine/keyspace"
@@ -103,7 +104,7 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	ks := keyspace.New(keyspace.Options{Shards: shardCount(v), Databases: int(v.Databases)})
 	s.store = command.NewStore(ks)
 	ext.Attach(s)
-	s.table = command.NewTable(s.tableFamilies(strings.Commands(), list.Commands(), zset.Commands(), set.Commands(), hyperloglog.Commands(), bitmap.Commands(), generic.Commands(), hash.Commands(),
+	s.table = command.NewTable(s.tableFamilies(strings.Commands(), list.Commands(), zset.Commands(), set.Commands(), hyperloglog.Commands(), geo.Commands(), bitmap.Commands(), generic.Commands(), hash.Commands(),
 		transactionCommands(), s.connectionCommands(), s.clientCommands(), s.serverCommands(),
 		s.commandCommands(), s.debugCommands())...)
 	for _, r := range v.RenameCommands {

@@ -17,6 +17,8 @@ var docsNewer = map[string]string{
 	"client|pause":            "7.2 names the release that had it first, rather than the development version",
 	"command|getkeys":         "7.2 describes its arguments",
 	"command|getkeysandflags": "likewise",
+	"geohash":                 "7.2 lets it do without members",
+	"geopos":                  "likewise",
 	"pfmerge":                 "7.2 lets it do without sources",
 	"quit":                    "7.2 deprecates it",
 	"zrank":                   "7.2 gave it WITHSCORE",

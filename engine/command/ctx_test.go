@@ -103,7 +103,7 @@ func TestKeyPositions(t *testing.T) {
 		{"keynum too large", []KeySpec{{Begin: 1, KeyNum: true, FirstKey: 1}}, "lmpop 9 a b LEFT", "[]", false},
 		{"keynum no number", []KeySpec{{Begin: 1, KeyNum: true, FirstKey: 1}}, "lmpop x a b LEFT", "[]", false},
 		{"keyword", []KeySpec{{Keyword: "streams", From: 1, Last: -1, Step: 1, Limit: 2}}, "xread count 2 STREAMS a b 0 0", "[4 5]", true},
-		{"keyword from the end", []KeySpec{{Keyword: "store", From: -2}}, "georadius k 1 1 1 m STORE d", "[7]", true},
+		{"keyword from the end", []KeySpec{{Keyword: "STORE", From: -2}}, "georadius k 1 1 1 m STORE d", "[7]", true},
 		{"keyword absent", []KeySpec{{Keyword: "store", From: 1}}, "georadius k 1 1 1 m", "[]", true},
 	} {
 		var args [][]byte

@@ -82,18 +82,31 @@ func (d *Descriptor) KeyFlagsOf(args [][]byte, p KeyPos) KeyFlags {
 func (ks *KeySpec) search(args [][]byte) int {
 	if ks.From >= 0 {
 		for i := max(ks.From, 1); i < len(args)-1; i++ {
-			if equalFold(args[i], ks.Keyword) {
+			if sameWord(args[i], ks.Keyword) {
 				return i + 1
 			}
 		}
 		return 0
 	}
 	for i := len(args) + ks.From; i > 0; i-- {
-		if i < len(args)-1 && equalFold(args[i], ks.Keyword) {
+		if i < len(args)-1 && sameWord(args[i], ks.Keyword) {
 			return i + 1
 		}
 	}
 	return 0
+}
+
+// sameWord compares without regard to case. word has letters only.
+func sameWord(b []byte, word string) bool {
+	if len(b) != len(word) {
+		return false
+	}
+	for i := range b {
+		if b[i]|0x20 != word[i]|0x20 {
+			return false
+		}
+	}
+	return true
 }
 
 // SoleKey is the index of the argument that is the request's only key, or 0 when the command has none, several, or one whose place

@@ -49,6 +49,7 @@ var families = []family{
 	{1, (*Generator).hyperloglogs},
 	{2, (*Generator).sets},
 	{1, (*Generator).sorts},
+	{1, (*Generator).positions},
 }
 
 func (g *Generator) pick(list ...string) string { return list[g.Rnd.IntN(len(list))] }
