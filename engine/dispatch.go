@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tidemark/engine/command"
+	"tidemark/netio"
 )
 
 const (
@@ -16,15 +17,15 @@ const (
 )
 
 // do runs one request of ss. False: it could not run now, stays in the input, and the connection is held.
-func (ls *loopState) do(ss *Session, args [][]byte, raw []byte) bool {
+func (ls *loopState) do(ss *Session, req *netio.Request, at *placed) bool {
 	c, s := ls.ctx, ls.srv
 	w := c.W
 	pos := len(w.B)
 	if s.clientEvict.limit.Load() != 0 && !s.evictBefore(ss) {
 		return true
 	}
-	d, unknownSub := s.table.Resolve(args)
-	if refusal := s.refuse(ss, d, unknownSub, args); refusal != "" {
+	d, args, raw := at.d, req.Args, req.Raw
+	if refusal := s.refuse(ss, d, at.unknownSub, args); refusal != "" {
 		if d != nil {
 			d.CountRejected()
 		}
@@ -68,7 +69,7 @@ func (ls *loopState) do(ss *Session, args [][]byte, raw []byte) bool {
 		return true
 	}
 	c.Cmd, c.Args, c.Raw = d, args, raw
-	if !c.Run() {
+	if !c.RunAt(&at.key) {
 		ls.wantRoom = true
 		ls.parked = append(ls.parked, ss)
 		ss.conn.HoldQuietly() // a client that has said all it has to say may have shut its half down

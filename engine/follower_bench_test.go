@@ -97,7 +97,9 @@ func BenchmarkFollow(b *testing.B) {
 					b.Fatal(n, err)
 				}
 				args = out
-				for !ls.do(ss, args, stream[at+skip:at+skip+n]) {
+				req := netio.Request{Args: args, Raw: stream[at+skip : at+skip+n]}
+				ls.place(&ls.ahead[0], args)
+				for !ls.do(ss, &req, &ls.ahead[0]) {
 					ls.parked = nil
 					s.Commit()
 				}

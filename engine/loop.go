@@ -6,16 +6,19 @@ import (
 
 	"tidemark/aof"
 	"tidemark/engine/command"
+	"tidemark/engine/keyspace"
 	"tidemark/netio"
 )
 
 // loopState is what one event loop keeps of the engine: the context its commands run in, and who waits on it. Only the loop
 // touches it, but for interest.
 type loopState struct {
-	srv *Server
-	l   *netio.Loop
-	ctx *command.Ctx
-	req netio.Request
+	srv    *Server
+	l      *netio.Loop
+	ctx    *command.Ctx
+	req    netio.Request
+	ahead  [keyspace.MostAhead]placed
+	hashes [keyspace.MostAhead]uint64
 
 	// What the turn did; EndTurn reads and clears it.
 	wrote, read, gated, wantRoom, wantSync bool
@@ -72,17 +75,62 @@ func (s *Server) Serve(c *netio.Conn) {
 	x := ls.ctx
 	x.Client, x.W, x.DB, x.NoTouch = ss, &c.W, ss.db, ss.noTouch
 	x.Now = ls.l.Now() / 1000
-	for c.Next(&ls.req) {
-		if len(ls.req.Args) == 0 {
-			continue
+	for {
+		reqs := c.Ahead()
+		ls.lookAhead(reqs)
+		i := 0
+		for ; (i == 0 || i < len(reqs)) && c.Next(&ls.req); i++ {
+			at := &ls.ahead[i]
+			if i == len(reqs) {
+				ls.place(at, ls.req.Args)
+			}
+			if !ls.do(ss, &ls.req, at) {
+				c.Unread()
+				i = 0
+				break
+			}
+			ss.db = x.DB
 		}
-		if !ls.do(ss, ls.req.Args, ls.req.Raw) {
-			c.Unread()
+		if i == 0 || i < len(reqs) {
 			break
 		}
-		ss.db = x.DB
 	}
 	ss.publish()
+}
+
+// placed is what is known of a request before it is executed.
+type placed struct {
+	d          *command.Descriptor
+	unknownSub bool
+	key        command.Key // the only key, if Name is set
+}
+
+func (ls *loopState) place(at *placed, args [][]byte) {
+	at.d, at.unknownSub = ls.srv.table.Resolve(args)
+	at.key.Name = nil
+	if at.d != nil {
+		if i := at.d.SoleKey(args); i > 0 {
+			at.key = ls.ctx.Store.MakeKey(args[i])
+			at.key.Arg = i
+		}
+	}
+}
+
+// lookAhead prepares for the requests of a pipeline: it finds their commands and has the processor fetch what looking up their keys will
+// touch, so that the cache misses of all of them overlap. Whatever else they will do is seen when each is executed.
+func (ls *loopState) lookAhead(reqs []netio.Request) {
+	n := 0
+	for i := range reqs {
+		at := &ls.ahead[i]
+		ls.place(at, reqs[i].Args)
+		if at.key.Name != nil {
+			ls.hashes[n] = at.key.Hash
+			n++
+		}
+	}
+	if n > 1 {
+		ls.srv.store.KS.Ahead(ls.ctx.DB, ls.hashes[:n])
+	}
 }
 
 // Close forgets a connection.

@@ -186,6 +186,37 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// TestPipelineInOneRead: requests that arrive together are prepared together, before the first of them has been executed. What the first ones do to
+// the later ones must hold all the same.
+func TestPipelineInOneRead(t *testing.T) {
+	s := testServer(t, t.TempDir(), "--requirepass", "secret")
+	c := dial(t, s)
+	pairs := []string{
+		"GET a", "-NOAUTH Authentication required.", "AUTH secret", "OK", "SET a 1", "OK", "GET a", "1", "DEL a", "1", "GET a", "nil", "SET a 2", "OK",
+		"SELECT 1", "OK", "GET a", "nil", "SET a other", "OK", "SWAPDB 0 1", "OK", "GET a", "2", "SELECT 0", "OK", "GET a", "other",
+		"NOSUCH a", "-ERR unknown command 'NOSUCH', with args beginning with: 'a' ", "GET", "-ERR wrong number of arguments for 'get' command",
+		"FLUSHALL", "OK", "GET a", "nil", "RPUSH l x", "1", "GET l", "-WRONGTYPE Operation against a key holding the wrong kind of value",
+		"MULTI", "OK", "SET a 3", "QUEUED", "GET a", "QUEUED", "EXEC", "[OK 3]", "GET a", "3",
+		"WATCH a", "OK", "SET a 4", "OK", "MULTI", "OK", "SET a 5", "QUEUED", "EXEC", "nil", "GET a", "4",
+		"LPOP l", "x", "RENAME a b", "OK", "GET b", "4", "GET a", "nil", "RESET", "RESET", "GET b", "-NOAUTH Authentication required.",
+	}
+	var b strings.Builder
+	for i := 0; i < len(pairs); i += 2 {
+		words := strings.Fields(pairs[i])
+		fmt.Fprintf(&b, "*%d\r\n", len(words))
+		for _, w := range words {
+			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
+		}
+	}
+	c.c.Write([]byte(b.String()))
+	for i := 0; i < len(pairs); i += 2 {
+		c.last = pairs[i]
+		if got := c.reply(); got != pairs[i+1] {
+			t.Fatalf("%s: %s, want %s", pairs[i], got, pairs[i+1])
+		}
+	}
+}
+
 func TestDataSurviveRestart(t *testing.T) {
 	for _, policy := range []string{"always", "everysec", "no"} {
 		t.Run(policy, func(t *testing.T) {

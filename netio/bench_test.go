@@ -17,7 +17,11 @@ func (quickly) Close(*Conn, error)       {}
 func (quickly) EndTurn(*Loop) CommitMode { return CommitNone }
 func (quickly) Serve(c *Conn) {
 	var r Request
-	for c.Next(&r) {
+	for {
+		c.Ahead()
+		if !c.Next(&r) {
+			break
+		}
 		c.W.Bulk(r.Args[len(r.Args)-1])
 	}
 }

@@ -179,7 +179,9 @@ func (c *Conn) Flush() {
 func (c *Conn) SetAuthenticated(v bool) {
 	c.unauth = !v
 	if c.serving {
-		c.l().parser.Unauth = !v
+		l := c.l()
+		l.parser.Unauth = !v
+		l.ahead = l.ahead[:l.aheadAt] // parsed by the other rules
 	}
 }
 

@@ -30,6 +30,7 @@ type book struct {
 	committed       func(l *Loop)
 	commit          func(h *book)              // what Commit does; nil: sync all at once
 	custom          func(*Conn, *Request) bool // tried first
+	ahead           func(*Conn)                // before each Next
 	woken, turns    atomic.Int64
 	onlyNew         bool // ask for a commit only after a turn that wrote
 	asked           atomic.Int64
@@ -90,7 +91,7 @@ func (h *book) raise(w int64) {
 
 func (h *book) Serve(c *Conn) {
 	var r Request
-	for c.Next(&r) {
+	for h.next(c, &r) {
 		if h.custom != nil && h.custom(c, &r) {
 			continue
 		}
@@ -135,6 +136,16 @@ func (h *book) Serve(c *Conn) {
 			c.W.Error("ERR unknown command '" + string(a[0]) + "'")
 		}
 	}
+}
+
+// next is c.Next; every other connection's requests are parsed ahead.
+func (h *book) next(c *Conn, r *Request) bool {
+	if h.ahead != nil {
+		h.ahead(c)
+	} else if c.ID()%2 == 0 {
+		c.Ahead()
+	}
+	return c.Next(r)
 }
 
 // conn waits until the server knows the client's connection.

@@ -17,11 +17,13 @@ import (
 
 const (
 	readBufBytes   = 64 << 10
-	turnRequests   = 1024      // a connection's share of one turn
-	bigReadBytes   = 256 << 10 // most that is read of a large bulk in one turn
-	hugeBytes      = 1 << 20   // a request known to be longer gets pages of its own
-	keepOwnBytes   = 4 << 10   // a larger buffer is dropped once it is empty
-	directMinBytes = 16 << 10  // leftovers from this length on are not copied to and fro
+	turnRequests   = 1024          // a connection's share of one turn
+	mostAhead      = 16            // requests that Ahead parses
+	argsAhead      = 4 * mostAhead // with so many arguments it parses no more
+	bigReadBytes   = 256 << 10     // most that is read of a large bulk in one turn
+	hugeBytes      = 1 << 20       // a request known to be longer gets pages of its own
+	keepOwnBytes   = 4 << 10       // a larger buffer is dropped once it is empty
+	directMinBytes = 16 << 10      // leftovers from this length on are not copied to and fro
 )
 
 // step gives the connection its share of the turn.
@@ -163,6 +165,7 @@ func (l *Loop) serve(c *Conn) {
 		c.W.B = l.getBuf()
 	}
 	l.parser.Unauth = c.unauth
+	l.ahead, l.aheadAt = l.ahead[:0], 0
 	c.budget = turnRequests
 	c.serving, c.more = true, true
 	l.tick()
@@ -233,6 +236,34 @@ func (l *Loop) checkQuery(c *Conn, n int) (closed bool) {
 	return false
 }
 
+// Ahead parses the next few requests without taking them: Next returns these, unless it returns false. It stops before an inline command
+// and before whatever is incomplete or wrong, and returns nothing while there are still requests that an earlier call has parsed. The
+// handler may use it to prepare for several requests at once. They are valid until the next call of Ahead or the return of Serve.
+func (c *Conn) Ahead() []Request {
+	l := c.l()
+	if l.aheadAt < len(l.ahead) || !c.serving || c.part != nil {
+		return nil
+	}
+	l.ahead, l.aheadAt = l.ahead[:0], 0
+	store := l.aheadArgs
+	for at := c.pos; len(l.ahead) < mostAhead && at < len(c.in) && c.in[at] == '*' && len(store) < argsAhead; {
+		b := c.in[at:]
+		skip, n, args, inline, err := l.parser.Parse(b, store[len(store):])
+		if n == 0 || inline || err != nil {
+			break
+		}
+		if have := len(store) + len(args); have <= cap(store) {
+			store = store[:have]
+		} else {
+			store = make([][]byte, 0, have+argsAhead)
+			l.aheadArgs = store
+		}
+		at += skip + n
+		l.ahead = append(l.ahead, Request{Args: args, Raw: b[skip : skip+n : skip+n], end: at})
+	}
+	return l.ahead
+}
+
 // Next parses the next request. False: nothing complete is left, or the
 // connection's share of the turn is used up, or it is held, closing, or out of
 // protocol (netio replies and closes by itself).
@@ -251,6 +282,13 @@ func (c *Conn) Next(r *Request) bool {
 	}
 	c.budget--
 	l := c.l()
+	if l.aheadAt < len(l.ahead) {
+		a := &l.ahead[l.aheadAt]
+		l.aheadAt++
+		c.last, c.pos = a.end-len(a.Raw), a.end
+		*r = *a
+		return true
+	}
 	if c.part != nil {
 		return c.resume(l, r)
 	}

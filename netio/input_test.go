@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -152,6 +154,129 @@ func TestUnauthenticated(t *testing.T) {
 		c.send(t, in)
 		c.want(t, want)
 		c.wantEnd(t)
+	}
+}
+
+// TestAhead: what Ahead shows is what Next returns, whatever else stands in the stream and however it is cut.
+func TestAhead(t *testing.T) {
+	h := newBook()
+	var shown [][]string
+	most := 0
+	text := func(r *Request) []string { return append(strings.Split(fmt.Sprintf("%s", r.Args), " "), string(r.Raw)) }
+	h.ahead = func(c *Conn) {
+		reqs := c.Ahead()
+		if len(reqs) > 0 && len(shown) > 0 {
+			t.Errorf("%d requests shown while %d were left", len(reqs), len(shown))
+		}
+		for i := range reqs {
+			shown = append(shown, text(&reqs[i]))
+		}
+		most = max(most, len(reqs))
+	}
+	h.custom = func(c *Conn, r *Request) bool {
+		if len(shown) > 0 {
+			if want := shown[0]; !slices.Equal(text(r), want) {
+				t.Errorf("request %.100q, was shown as %.100q", text(r), want)
+			}
+			shown = shown[1:]
+		}
+		if r.Raw != nil && c.last+len(r.Raw) != c.pos {
+			t.Errorf("request of %d bytes at %d, the next is at %d", len(r.Raw), c.last, c.pos)
+		}
+		return false
+	}
+	s := serve(t, Config{MaxLoops: 1}, h)
+	rnd := rand.New(rand.NewPCG(4, 5))
+	for range 20 {
+		c := dial(t, s)
+		var in strings.Builder
+		var want []string
+		for i := range 200 {
+			word := fmt.Sprint(i)
+			switch rnd.IntN(12) {
+			case 0:
+				fmt.Fprintf(&in, "ECHO %s\r\n", word)
+			case 1:
+				fmt.Fprintf(&in, "*0\r\n\r\n%s", request("ECHO", word))
+			case 2:
+				in.WriteString(request(append([]string{"ECHO", word}, make([]string, rnd.IntN(200))...)...))
+			case 3:
+				word = strings.Repeat("x", rnd.IntN(1<<16))
+				fallthrough
+			default:
+				in.WriteString(request("ECHO", word))
+			}
+			want = append(want, "$"+word)
+		}
+		stream := in.String()
+		go func() {
+			for len(stream) > 0 {
+				n := min(1+rnd.IntN(40_000), len(stream))
+				io.WriteString(c, stream[:n])
+				stream = stream[n:]
+			}
+		}()
+		for _, w := range want {
+			c.want(t, w)
+		}
+	}
+	s.Shutdown(0)
+	if most != mostAhead {
+		t.Errorf("at most %d requests at once", most)
+	}
+}
+
+// TestAheadOfLimits: a client that loses its rights in the middle of a pipeline has lost them for what was parsed ahead.
+func TestAheadOfLimits(t *testing.T) {
+	h := newBook()
+	h.custom = func(c *Conn, r *Request) bool {
+		if string(r.Args[0]) == "RESET" {
+			c.SetAuthenticated(false)
+			c.W.Simple("RESET")
+			return true
+		}
+		return false
+	}
+	s := serve(t, Config{}, h)
+	for range 2 { // one of them looks ahead
+		c := dial(t, s)
+		c.send(t, request("PING")+request("RESET")+request("PING")+request(append([]string{"ECHO", "x"}, make([]string, 20)...)...))
+		c.want(t, "+PONG")
+		c.want(t, "+RESET")
+		c.want(t, "+PONG")
+		c.want(t, "-ERR Protocol error: unauthenticated multibulk length")
+		c.wantEnd(t)
+	}
+}
+
+// TestAheadAllocates: nothing, once requests of that length have come.
+func TestAheadAllocates(t *testing.T) {
+	h := newBook()
+	s := serve(t, Config{}, h)
+	l := s.Loops()[0]
+	for _, args := range []int{2, 30, 1000} {
+		in := []byte(strings.Repeat(request(append([]string{"ECHO"}, make([]string, args)...)...), 40))
+		c := &Conn{srv: s, in: in, serving: true}
+		c.loop.Store(l)
+		done := make(chan struct{})
+		l.Post(func(l *Loop) {
+			defer close(done)
+			l.parser.MaxBulk = 1 << 20
+			var r Request
+			if n := testing.AllocsPerRun(10, func() {
+				l.ahead, l.aheadAt, c.pos, c.budget = l.ahead[:0], 0, 0, 1000
+				for range 40 {
+					c.Ahead()
+					if !c.Next(&r) {
+						panic("a request is missing")
+					}
+				}
+			}); n != 0 {
+				t.Errorf("%v allocations for 40 requests of %d arguments", n, args)
+			}
+			l.ahead, l.aheadAt = l.ahead[:0], 0
+		})
+		<-done
 	}
 }
 

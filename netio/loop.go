@@ -58,6 +58,9 @@ type Loop struct {
 	limits    *Limits
 	parser    resp.Parser
 	args      [][]byte
+	ahead     []Request // what Conn.Ahead has parsed of the connection that is served, ...
+	aheadAt   int       // ... of which so many were taken
+	aheadArgs [][]byte
 	rbuf      []byte
 	events    []event
 	slots     []*Conn // by descriptor
@@ -105,7 +108,8 @@ func newLoop(s *Server, index int) (*Loop, error) {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
 	l := &Loop{srv: s, index: index, poll: p, event: fd, events: make([]event, maxEvents),
-		rbuf: make([]byte, readBufBytes), args: make([][]byte, 0, 64), acceptors: map[int]*listener{}}
+		rbuf: make([]byte, readBufBytes), args: make([][]byte, 0, 64),
+		ahead: make([]Request, 0, mostAhead), aheadArgs: make([][]byte, 0, 2*argsAhead), acceptors: map[int]*listener{}}
 	l.limits = s.limits.Load()
 	l.readClock()
 	// Edge-triggered: the eventfd never needs to be read.

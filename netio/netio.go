@@ -120,4 +120,5 @@ type Limits struct {
 type Request struct {
 	Args [][]byte
 	Raw  []byte // the request's bytes as received; nil for an inline command
+	end  int    // of one parsed ahead: where it ends in Conn.in
 }

@@ -89,6 +89,16 @@ func NewCtx(st *Store, t *Table) *Ctx {
 // Run executes Cmd with Args under its locks, and appends its effects to the log. False: the ring has no room; nothing was
 // executed and nothing written, try again when the log made room.
 func (c *Ctx) Run() bool {
+	var k Key
+	if at := c.Cmd.SoleKey(c.Args); at > 0 {
+		k = c.Store.MakeKey(c.Args[at])
+		k.Arg = at
+	}
+	return c.RunAt(&k)
+}
+
+// RunAt is Run for a command whose only key (Descriptor.SoleKey) was located before; k.Name is nil when it has no such key.
+func (c *Ctx) RunAt(k *Key) bool {
 	d := c.Cmd
 	if c.block {
 		c.findKeys()
@@ -103,12 +113,10 @@ func (c *Ctx) Run() bool {
 		return !c.noRoom
 	}
 	c.begin()
-	if i, ok := d.singleKey(); ok && d.Scope == ScopeKeys && i < len(c.Args) {
-		name := c.Args[i]
-		h := c.Store.KS.Hash(name)
-		si := c.Store.KS.ShardIndex(h)
-		s := c.Store.KS.Shard(si)
-		c.Keys = append(c.Keys[:0], Key{name, h, s, i})
+	if k.Name != nil && d.Scope == ScopeKeys {
+		s := k.Shard
+		si := s.Index()
+		c.Keys = append(c.Keys[:0], *k)
 		s.Lock()
 		if c.Store.rules[si].waiting == nil || d.Flags&Write == 0 {
 			c.home = si

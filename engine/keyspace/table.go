@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"math/bits"
+	"sync/atomic"
 	"unsafe"
 
 	"tidemark/engine/keyspace/arena"
@@ -82,8 +83,9 @@ type table struct {
 	*arena.Heap
 	hash  *hasher
 	dir   []uint64
-	depth uint // of the directory
-	deep  int  // segments of that depth
+	depth uint                      // of the directory
+	seen  atomic.Pointer[directory] // dir and depth for Ahead; nil while the table is empty
+	deep  int                       // segments of that depth
 	n     int
 	bytes int64 // of segments
 	large int64 // of values that lie apart
@@ -209,6 +211,7 @@ func (t *table) insert(h uint64, r Ref) {
 	if t.dir == nil {
 		t.dir = []uint64{uint64(makeSegment(t.newSegment(1), 0, 1, 0))}
 		t.depth, t.deep = 0, 1
+		t.show()
 	}
 	g := t.at(h)
 	for g.keys() >= int(g.buckets())*full {
@@ -323,6 +326,7 @@ func (t *table) grow(h uint64, g segment) bool {
 		}
 		t.dir, t.deep = dir, 0
 		t.depth++
+		t.show()
 	}
 	from, to := base(d), base(d+1)
 	frag := func(slot uint64) uint64 { // begins at bit to
@@ -369,6 +373,7 @@ func (t *table) shrink(h uint64, g segment) {
 			i += 1 << (t.depth - o.depth())
 		}
 		t.dir, t.depth, t.deep = nil, 0, 0
+		t.seen.Store(nil)
 		return
 	}
 	for d := g.depth(); d > 0; d = g.depth() {
@@ -429,7 +434,11 @@ func (t *table) halve() {
 		}
 	}
 	t.dir = dir
+	t.show()
 }
+
+// show lets Ahead see the directory.
+func (t *table) show() { t.seen.Store(&directory{t.dir, t.depth}) }
 
 // place of a walk: the bucket that the position lies in.
 func (t *table) locate(pos uint64) (g segment, b uint) {

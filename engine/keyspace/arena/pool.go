@@ -149,6 +149,12 @@ func (s Space) Ptr(r Ref) unsafe.Pointer {
 	return unsafe.Add(*(*unsafe.Pointer)(unsafe.Pointer(&e.base)), uintptr(r&(1<<offsetBits-1))<<3)
 }
 
+// Addr is Ptr of a Ref that may be out of date: a number that may only be given to Prefetch.
+func (s Space) Addr(r Ref) uintptr {
+	e := (*chunkEntry)(unsafe.Add(s.tab, uintptr(r>>offsetBits)*unsafe.Sizeof(chunkEntry{})))
+	return e.base + uintptr(r&(1<<offsetBits-1))<<3
+}
+
 // meta returns the description of the slab, run or mapping a block lies in.
 func (s Space) meta(r Ref) *spanMeta {
 	e := (*chunkEntry)(unsafe.Add(s.tab, uintptr(r>>offsetBits)*unsafe.Sizeof(chunkEntry{})))
