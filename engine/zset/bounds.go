@@ -1,6 +1,8 @@
 package zset
 
 import (
+	"bytes"
+	"sort"
 	"strconv"
 	"unsafe"
 
@@ -127,6 +129,9 @@ func (p *span) find(z *reader) (lo, hi int) {
 		z.goTo(0)
 		p.lo.Key = coll.ScoreKey(z.score())
 		p.hi.Key = p.lo.Key
+		if z.goTo(z.n - 1); coll.ScoreKey(z.score()) != p.lo.Key {
+			return p.findMixed(z)
+		}
 	}
 	if hi = z.n; !p.all {
 		lo = z.before(&p.lo)
@@ -135,6 +140,38 @@ func (p *span) find(z *reader) (lo, hi int) {
 		hi = z.before(&p.hi)
 	}
 	return lo, hi
+}
+
+// findMixed is find by members in a sorted set of several scores, of which Redis promises nothing: but when the members are in order all the same,
+// it finds them.
+func (p *span) findMixed(z *reader) (lo, hi int) {
+	if z.large {
+		if !p.all {
+			lo = sort.Search(z.n, func(i int) bool { z.goTo(i); return !liesBefore(z.member(), &p.lo) })
+		}
+		if hi = z.n; !p.upTo {
+			hi = sort.Search(z.n, func(i int) bool { z.goTo(i); return !liesBefore(z.member(), &p.hi) })
+		}
+		return lo, hi
+	}
+	z.goTo(0)
+	for !p.all && lo < z.n && liesBefore(z.member(), &p.lo) {
+		if lo++; lo < z.n {
+			z.step(false)
+		}
+	}
+	for hi = lo; hi < z.n && (p.upTo || liesBefore(z.member(), &p.hi)); {
+		if hi++; hi < z.n {
+			z.step(false)
+		}
+	}
+	return lo, hi
+}
+
+// liesBefore reports whether a member lies before the end of a range by members, whatever its score.
+func liesBefore(m []byte, p *coll.Probe) bool {
+	c := bytes.Compare(m, p.Tie)
+	return c < 0 || c == 0 && p.Where == coll.Behind
 }
 
 // parseDouble reads a number in C's notation. tiny or huge (inexact) says that it lies beyond what a float64 can hold and f is 0 or infinite. NaN is

@@ -354,7 +354,9 @@ func TestRandom(t *testing.T) {
 		ours.C.Now = time.Now().UnixMilli()
 		got := ours.DoArgs(args)
 		if pairs > 0 && want[0] == '*' {
-			want, got = strings.TrimPrefix(want, "*2\r\n$1\r\n0\r\n"), strings.TrimPrefix(got, "*2\r\n$1\r\n0\r\n")
+			if a[0] == "ZSCAN" {
+				want, got = strings.TrimPrefix(want, "*2\r\n$1\r\n0\r\n"), strings.TrimPrefix(got, "*2\r\n$1\r\n0\r\n")
+			}
 			want, got = inOrder(want, pairs), inOrder(got, pairs)
 		}
 		if a[0] == "OBJECT" && want == "_\r\n" {
