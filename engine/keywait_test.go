@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -106,5 +107,97 @@ func TestBlockedOnKeys(t *testing.T) {
 			}
 			admin.want("DBSIZE", "0", "SELECT 0", "OK", "DBSIZE", "0")
 		})
+	}
+}
+
+// TestThousandsWaitForOneKey: they are served group by group as they came, some give up or leave in between, and none has a goroutine.
+func TestThousandsWaitForOneKey(t *testing.T) {
+	const clients, group = 2000, 100
+	s := testServer(t, t.TempDir(), "--appendonly", "no", "--io-threads", "3", "--tcp-backlog", "1024")
+	admin := dial(t, s)
+	blocked := func(n int) {
+		t.Helper()
+		eventually(t, fmt.Sprint(n, " clients wait"), func() bool {
+			return strings.Contains(admin.do("INFO clients"), fmt.Sprintf("\r\nblocked_clients:%d\r\n", n))
+		})
+	}
+	var all []*client
+	for range clients {
+		all = append(all, dial(t, s))
+	}
+	admin.want("PING", "PONG")
+	before := runtime.NumGoroutine()
+	for i, c := range all {
+		c.send("BRPOP other q other2 100")
+		if i%group == group-1 {
+			blocked(i + 1)
+		}
+	}
+	if now := runtime.NumGoroutine(); now > before+5 {
+		t.Errorf("%d goroutines before, %d while %d clients wait", before, now, clients)
+	}
+	info := admin.do("INFO clients")
+	for _, want := range []string{"clients_in_timeout_table:2000", "total_blocking_keys:3"} {
+		if !strings.Contains(info, want) {
+			t.Errorf("no %s in %s", want, info)
+		}
+	}
+	next := 0
+	push := func(n int) {
+		t.Helper()
+		line := "LPUSH q"
+		for i := range n {
+			line += fmt.Sprint(" e", next+i)
+		}
+		admin.want(line, fmt.Sprint(n))
+		next += n
+	}
+	seen := map[string]bool{}
+	served := func(list []*client, from, to int) {
+		t.Helper()
+		for _, c := range list {
+			got := c.reply()
+			var n int
+			if _, err := fmt.Sscanf(got, "[q e%d]", &n); err != nil || n < from || n >= to || seen[got] {
+				t.Fatalf("%q is not one of the elements from %d to %d that are still to be had", got, from, to)
+			}
+			seen[got] = true
+		}
+	}
+	// The first half, a few at a time and many at once.
+	for g := 0; g < clients/2; g += group {
+		for range 10 {
+			push(5)
+		}
+		push(group - 50)
+		served(all[g:g+group], g, g+group)
+	}
+	blocked(clients / 2)
+	// One group leaves, one is told to.
+	rest := all[clients/2:]
+	for _, c := range rest[:group] {
+		c.c.Close()
+	}
+	blocked(clients/2 - group)
+	id := ""
+	for _, c := range rest[group : 2*group] {
+		for line := range strings.Lines(admin.do("CLIENT LIST")) {
+			if strings.Contains(line, " addr="+c.c.LocalAddr().String()+" ") {
+				id = strings.Fields(line)[0][len("id="):]
+			}
+		}
+		admin.want("CLIENT UNBLOCK "+id, "1")
+		if got := c.reply(); got != "nil" {
+			t.Fatalf("told to stop waiting, a client got %q", got)
+		}
+	}
+	blocked(clients/2 - 2*group)
+	rest = rest[2*group:]
+	push(len(rest) + 1)
+	served(rest, next-len(rest)-1, next)
+	admin.want("LLEN q", "1")
+	blocked(0)
+	if info := admin.do("INFO clients"); !strings.Contains(info, "total_blocking_keys:0") {
+		t.Error(info)
 	}
 }
