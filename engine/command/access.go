@@ -1,6 +1,8 @@
 package command
 
 import (
+	"strconv"
+
 	"tidemark/engine/keyspace"
 	"tidemark/engine/value"
 )
@@ -141,6 +143,24 @@ func (c *Ctx) Effect(args ...[]byte) {
 	c.effectHeader()
 	c.eff = appendCommand(c.eff, args)
 }
+
+// Words is memory, empty, for the words of an effect whose number is not known beforehand. EffectOf logs them and keeps the memory for the next time: no effect
+// allocates then.
+func (c *Ctx) Words() [][]byte { return c.words[:0] }
+
+// EffectOf is Effect of the words from number from on of what was appended to Words.
+func (c *Ctx) EffectOf(words [][]byte, from int) {
+	c.Effect(words[from:]...)
+	if cap(words) <= maxWords {
+		c.words = words[:0]
+	}
+}
+
+// maxWords bounds the memory for words that a Ctx keeps between commands.
+const maxWords = 1 << 12
+
+// Digits returns the text of a number, good until the next call with the same i, 0 or 1. Unlike a buffer of the handler's it can be one of Words.
+func (c *Ctx) Digits(i int, n int64) []byte { return strconv.AppendInt(c.digits[i][:0], n, 10) }
 
 // Logged says whether effects are recorded at all: a handler may spare itself building them otherwise.
 func (c *Ctx) Logged() bool { return c.log != nil }

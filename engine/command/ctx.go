@@ -61,6 +61,8 @@ type Ctx struct {
 	pos       []KeyPos
 	keyBuf    []byte
 	scratch   []byte
+	words     [][]byte // of Words
+	digits    [2][20]byte
 
 	// Of blocking commands: see block.go.
 	ready  []*keyQueue // of keys that have changed

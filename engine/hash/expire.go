@@ -1,8 +1,6 @@
 package hash
 
 import (
-	"strconv"
-
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
 )
@@ -177,8 +175,7 @@ func hexpire(c *command.Ctx, unit, base int64) {
 	k := &c.Keys[0]
 	past := c.Past(at)
 	at = max(at, 1) // in replay one time that has gone by is as good as another
-	var room [24][]byte
-	l := effect{c: c, k: k, fields: room[:0], at: at}
+	l := newEffect(c, k, at)
 	if cond != always {
 		l.cond = c.Args[3]
 	}
@@ -199,7 +196,7 @@ func hexpire(c *command.Ctx, unit, base int64) {
 			c.W.Int(deleted)
 		default:
 			e.expire(field, at)
-			l.fields = append(l.fields, field)
+			l.add(field)
 			c.W.Int(expirySet)
 		}
 		n++
@@ -213,34 +210,55 @@ func hexpire(c *command.Ctx, unit, base int64) {
 
 // effect is what the log holds of fields that were given an expiry: HPEXPIREAT, or with at keyspace.NoExpire HPERSIST.
 type effect struct {
-	c      *command.Ctx
-	k      *command.Key
-	at     int64
-	cond   []byte // of the request, which holds whenever the log is replayed; nil: none
-	fields [][]byte
+	c     *command.Ctx
+	k     *command.Key
+	at    int64
+	cond  []byte   // of the request, which holds whenever the log is replayed; nil: none
+	words [][]byte // room for what precedes the fields, and the fields; nil when nothing is logged
+	n     int      // fields
+}
+
+const effectHead = 6 // command, key, time, condition, FIELDS, number
+
+func newEffect(c *command.Ctx, k *command.Key, at int64) effect {
+	l := effect{c: c, k: k, at: at}
+	if c.Logged() {
+		l.words = append(c.Words(), make([][]byte, effectHead)...)
+	}
+	return l
+}
+
+func (l *effect) add(field []byte) {
+	if l.n++; l.words != nil {
+		l.words = append(l.words, field)
+	}
 }
 
 func (l *effect) give() {
-	if len(l.fields) == 0 || !l.c.Logged() {
+	if l.n == 0 || l.words == nil {
 		return
 	}
-	var room [32][]byte
-	var a, b [20]byte
-	words := append(room[:0], hpersistWord, l.k.Name)
-	if l.at != keyspace.NoExpire {
-		words[0] = hpexpireatWord
-		words = append(words, strconv.AppendInt(a[:0], l.at, 10))
-	}
+	w, i := l.words, effectHead-2
+	w[i+1] = l.c.Digits(0, int64(l.n))
+	w[i] = fieldsWord
 	if l.cond != nil {
-		words = append(words, l.cond)
+		i--
+		w[i] = l.cond
 	}
-	words = append(words, fieldsWord, strconv.AppendInt(b[:0], int64(len(l.fields)), 10))
-	l.c.Effect(append(words, l.fields...)...)
+	name := hpersistWord
+	if l.at != keyspace.NoExpire {
+		name = hpexpireatWord
+		i--
+		w[i] = l.c.Digits(1, l.at)
+	}
+	w[i-1], w[i-2] = l.k.Name, name
+	l.c.EffectOf(w, i-2)
 }
 
 // effectUntil logs the expiry of one field.
 func effectUntil(c *command.Ctx, k *command.Key, field []byte, at int64) {
-	l := effect{c: c, k: k, at: at, fields: [][]byte{field}}
+	l := newEffect(c, k, at)
+	l.add(field)
 	l.give()
 }
 
@@ -265,8 +283,7 @@ func hpersist(c *command.Ctx) {
 		return
 	}
 	k := &c.Keys[0]
-	var room [24][]byte
-	l := effect{c: c, k: k, fields: room[:0], at: keyspace.NoExpire}
+	l := newEffect(c, k, keyspace.NoExpire)
 	e := editor{c: c, k: k, s: k.Shard, r: r}
 	e.openThere()
 	for _, field := range fields {
@@ -277,14 +294,14 @@ func hpersist(c *command.Ctx) {
 			c.W.Int(noExpiry)
 		default:
 			e.expire(field, keyspace.NoExpire)
-			l.fields = append(l.fields, field)
+			l.add(field)
 			c.W.Int(expirySet)
 		}
 	}
 	e.close()
 	l.give()
-	if n := len(l.fields); n > 0 {
-		c.ChangedBy(k, n)
+	if l.n > 0 {
+		c.ChangedBy(k, l.n)
 	}
 }
 

@@ -70,8 +70,7 @@ func hgetdel(c *command.Ctx) {
 	k := &c.Keys[0]
 	e := editor{c: c, k: k, s: k.Shard, r: r}
 	e.openThere()
-	var room [24][]byte
-	words := append(room[:0], hdelWord, k.Name)
+	words := append(c.Words(), hdelWord, k.Name)
 	var buf [20]byte
 	for _, field := range fields {
 		if !e.alive(field) {
@@ -84,7 +83,7 @@ func hgetdel(c *command.Ctx) {
 	}
 	e.close()
 	if n := len(words) - 2; n > 0 {
-		c.Effect(words...)
+		c.EffectOf(words, 0)
 		c.ChangedBy(k, n)
 	}
 }
@@ -127,8 +126,7 @@ func hgetex(c *command.Ctx) {
 	if given {
 		at = max(at, 1)
 	}
-	var room [24][]byte
-	l := effect{c: c, k: k, fields: room[:0], at: at}
+	l := newEffect(c, k, at)
 	e := editor{c: c, k: k, s: k.Shard, r: r}
 	e.openThere()
 	n := 0
@@ -146,7 +144,7 @@ func hgetex(c *command.Ctx) {
 			n++
 		case given, persist && e.until != keyspace.NoExpire:
 			e.expire(field, at)
-			l.fields = append(l.fields, field)
+			l.add(field)
 			n++
 		}
 	}
@@ -255,8 +253,8 @@ func hsetex(c *command.Ctx) {
 	if q.given {
 		q.at = max(q.at, 1)
 	}
-	l := effect{c: c, k: k, at: q.at}
-	until := make([]int64, 0, 8) // what KEEPTTL keeps, by field
+	var room [8]int64
+	until := room[:0] // what KEEPTTL keeps, by field
 	e := editor{c: c, k: k, s: k.Shard, r: r}
 	e.openFor(q.pairs)
 	for i := 0; i < len(q.pairs); i += 2 {
@@ -270,19 +268,20 @@ func hsetex(c *command.Ctx) {
 		}
 	}
 	e.close()
+	// The log holds commands that servers older than HSETEX know as well.
+	c.EffectOf(append(append(c.Words(), hsetWord, k.Name), q.pairs...), 0)
 	if q.given {
+		l := newEffect(c, k, q.at)
 		e = editor{c: c, k: k, s: k.Shard, r: k.Shard.Find(c.DB, k.Hash, k.Name)}
 		e.openThere()
 		for i := 0; i < len(q.pairs); i += 2 {
 			e.look(q.pairs[i])
 			e.expire(q.pairs[i], q.at)
-			l.fields = append(l.fields, q.pairs[i])
+			l.add(q.pairs[i])
 		}
 		e.close()
+		l.give()
 	}
-	// The log holds commands that servers older than HSETEX know as well.
-	c.Effect(append([][]byte{hsetWord, k.Name}, q.pairs...)...)
-	l.give()
 	for i, at := range until {
 		if at != keyspace.NoExpire {
 			effectUntil(c, k, q.pairs[2*i], at)
