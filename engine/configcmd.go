@@ -25,6 +25,7 @@ func (s *Server) applyConfig(v *config.Values) error {
 	st.LFULogFactor.Store(v.LFULogFactor)
 	st.LFUDecayMinutes.Store(v.LFUDecayMinutes)
 	st.LazyExpire.Store(v.LazyExpire)
+	st.LazyServerDel.Store(v.LazyServerDel)
 	st.LatencyTracking.Store(v.LatencyTracking)
 	st.MaxBulkBytes.Store(v.ProtoMaxBulkBytes)
 	st.SetGating(v.AppendOnly && v.AppendFsync == aof.Always)
@@ -116,7 +117,7 @@ func (s *Server) watchConfig() {
 		return nil
 	})
 	s.cfg.OnChangeOf([]string{"requirepass", "protected-mode", "maxmemory", "maxmemory-clients", "maxmemory-policy", "maxmemory-samples",
-		"maxmemory-eviction-tenacity", "lazyfree-lazy-eviction", "lfu-log-factor", "lfu-decay-time", "lazyfree-lazy-expire", "proto-max-bulk-len",
+		"maxmemory-eviction-tenacity", "lazyfree-lazy-eviction", "lfu-log-factor", "lfu-decay-time", "lazyfree-lazy-expire", "lazyfree-lazy-server-del", "proto-max-bulk-len",
 		"latency-tracking", "loglevel", "hash-max-listpack-entries", "hash-max-listpack-value", "set-max-intset-entries", "set-max-listpack-entries",
 		"set-max-listpack-value", "zset-max-listpack-entries", "zset-max-listpack-value", "list-max-listpack-size", "hll-sparse-max-bytes"},
 		func(_, v *config.Values) error {

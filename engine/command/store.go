@@ -27,6 +27,8 @@ type Store struct {
 	LFULogFactor, LFUDecayMinutes atomic.Int64
 	// LazyExpire logs expired keys as UNLINK rather than DEL (lazyfree-lazy-expire).
 	LazyExpire atomic.Bool
+	// LazyServerDel logs a set that SPOP empties as UNLINK rather than DEL (lazyfree-lazy-server-del).
+	LazyServerDel atomic.Bool
 	// MaxBulkBytes is proto-max-bulk-len: no command makes a string longer than that.
 	MaxBulkBytes atomic.Int64
 	// Following: this server is a replica. The log is its primary's stream, so what clients change here stays out of it; nothing is

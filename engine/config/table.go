@@ -96,7 +96,7 @@ func table() []Directive {
 		{Name: "lfu-decay-time", kind: integer{def: 1, max: maxInt32, at: func(v *Values) *int64 { return &v.LFUDecayMinutes }}},
 		{Name: "lazyfree-lazy-eviction", kind: boolean{at: func(v *Values) *bool { return &v.LazyEviction }}},
 		{Name: "lazyfree-lazy-expire", kind: boolean{at: func(v *Values) *bool { return &v.LazyExpire }}},
-		{Name: "lazyfree-lazy-server-del", kind: boolean{at: func(v *Values) *bool { return &v.LazyServerDel }}, status: Accepted, note: alwaysLazy},
+		{Name: "lazyfree-lazy-server-del", kind: boolean{at: func(v *Values) *bool { return &v.LazyServerDel }}},
 		{Name: "lazyfree-lazy-user-del", kind: boolean{at: func(v *Values) *bool { return &v.LazyUserDel }}, status: Accepted, note: alwaysLazy},
 		{Name: "lazyfree-lazy-user-flush", kind: boolean{at: func(v *Values) *bool { return &v.LazyUserFlush }}, status: Accepted, note: alwaysLazy},
 		{Name: "sanitize-dump-payload", kind: enum[SanitizePolicy]{def: SanitizeNo, names: []string{"no", "yes", "clients"}, at: func(v *Values) *SanitizePolicy { return &v.SanitizeDumpPayload }}, status: Accepted, note: "payloads are always checked in full"},

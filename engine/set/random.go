@@ -161,7 +161,7 @@ func spopCommand() *command.Descriptor {
 	return d
 }
 
-var sremWord, delWord = []byte("SREM"), []byte("DEL")
+var sremWord, delWord, unlinkWord = []byte("SREM"), []byte("DEL"), []byte("UNLINK")
 
 func spop(c *command.Ctx) {
 	if len(c.Args) > 3 {
@@ -235,7 +235,11 @@ func popSome(c *command.Ctx) {
 		c.W.Set(x.n)
 		writeAll(c, &x)
 		k.Shard.Delete(c.DB, k.Hash, r)
-		c.Effect(delWord, k.Name)
+		if c.Store.LazyServerDel.Load() {
+			c.Effect(unlinkWord, k.Name)
+		} else {
+			c.Effect(delWord, k.Name)
+		}
 		c.ChangedBy(k, x.n)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 
 	"tidemark/engine/command"
 	"tidemark/engine/command/commandtest"
+	"tidemark/engine/generic"
 )
 
 func families() [][]*command.Descriptor { return [][]*command.Descriptor{Commands()} }
@@ -586,6 +587,19 @@ func TestManySets(t *testing.T) {
 		}
 	}
 	check(t, r, "many sets")
+}
+
+// A set that SPOP empties is logged as DEL, or as UNLINK.
+func TestPopOfAllIsLoggedAsConfigured(t *testing.T) {
+	for lazy, want := range map[bool]string{false: "DEL s", true: "UNLINK s"} {
+		r := commandtest.Logged(t, Commands(), generic.Commands())
+		r.C.Store.LazyServerDel.Store(lazy)
+		r.Do("SADD", "s", "a", "b")
+		r.Do("SPOP", "s", "2")
+		if _, got := r.Recover(time.Now().UnixMilli(), Commands(), generic.Commands()); len(got) != 2 || got[1] != want {
+			t.Errorf("%q, want %s", got, want)
+		}
+	}
 }
 
 // What each request leaves in the log, and that it makes the same sets when it is replayed.
