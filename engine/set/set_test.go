@@ -358,7 +358,7 @@ func TestEvenOdds(t *testing.T) {
 			fill(t, r, form)
 			words := strings.Fields(request)
 			count, drawn := map[string]int{}, 0
-			for drawn < 300*size {
+			for drawn < 100*size {
 				got := bulks(r.Do(words...))
 				once := map[string]bool{}
 				for _, m := range got {
