@@ -531,6 +531,10 @@ func TestStoreOntoASource(t *testing.T) {
 				if r.Do("SUNIONSTORE", dst, "s", k, "s", dst); sorted(r.Do("SMEMBERS", dst)) != before {
 					t.Errorf("%s: SUNIONSTORE %s s %s", form, dst, k)
 				}
+				r.Do("PEXPIREAT", dst, strconv.FormatInt(r.C.Now-1, 10)) // one that nobody reads
+				if r.Do("SUNIONSTORE", dst, "s"); sorted(r.Do("SMEMBERS", dst)) != before {
+					t.Errorf("%s: SUNIONSTORE %s s", form, dst)
+				}
 				if got := r.Do("EXISTS", k); got != ":0\r\n" {
 					t.Errorf("%s has not expired", k)
 				}

@@ -496,6 +496,7 @@ func combine(c *command.Ctx, how combination) {
 
 // combineStore is ZUNIONSTORE, ZINTERSTORE and ZDIFFSTORE.
 func combineStore(c *command.Ctx, how combination) {
+	c.Peek(&c.Keys[0]) // as in zrangestore
 	t := tallies.Get().(*tally)
 	defer t.release()
 	q := combineRequest{how: how, at: 2}

@@ -195,6 +195,7 @@ func zrangestore(c *command.Ctx) {
 	if !q.parse(c, 3, true) {
 		return
 	}
+	c.Peek(&c.Keys[0]) // if it has expired it goes now: not while a result is built
 	src := &c.Keys[1]
 	r := c.Find(src)
 	if !isZSet(c, src, r) {

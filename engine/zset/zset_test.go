@@ -534,3 +534,28 @@ func TestRandomMembersAreEven(t *testing.T) {
 		}
 	}
 }
+
+// A destination that has expired goes before the result is built, not while it is.
+func TestStoreInPlaceOfAnExpiredKey(t *testing.T) {
+	r := commandtest.New(t, Commands())
+	for i := range 600 {
+		r.Do("ZADD", "s", strconv.Itoa(i), "m"+strconv.Itoa(i))
+	}
+	for i := range 40 { // on all shards
+		for _, words := range [][]string{{"ZRANGESTORE", "d", "s", "0", "-1"}, {"ZUNIONSTORE", "d", "1", "s"}} {
+			words[1] = words[0] + strconv.Itoa(i)
+			r.Do(words...)
+			r.Do("PEXPIREAT", words[1], strconv.FormatInt(r.C.Now-1, 10))
+			r.Do(words...)
+		}
+	}
+	for i := range r.C.Store.KS.NumShards() {
+		s := r.C.Store.KS.Shard(i)
+		s.Lock()
+		err := s.Check()
+		s.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
