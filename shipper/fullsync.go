@@ -5,15 +5,21 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"sync"
 	"time"
 
 	"tidemark/engine"
+	"tidemark/netio"
 )
 
 // Full synchronisation. One snapshot, exact at one offset, goes to every replica that waits for one when it begins, from the
 // walk straight into their sockets: there is no file in between, and writes go on meanwhile. The snapshot goes at the pace of the
 // slowest of them; one that takes nothing and says nothing for repl-timeout is dropped, and the others go on.
+//
+// Who has not said that it takes a snapshot of unknown length (REPLCONF capa eof: anything but a replica since Redis 4) is sent it from a file,
+// when its length is known. The stream follows at once, as such a client may never acknowledge.
 //
 // What is written after the snapshot's offset waits in the segments, or, without an AOF, in the Tail, for as much as the output limit
 // for replicas allows.
@@ -37,6 +43,9 @@ func (q *syncQueue) wait(sh *Shipper, r *replica) {
 		return
 	}
 	delay := time.Duration(v.DisklessDelaySeconds) * time.Second
+	if !r.eof {
+		delay = 0 // as in Redis, where the file serves whoever comes while it is written
+	}
 	if v.DisklessMaxReplicas > 0 && int64(len(q.waiting)) >= v.DisklessMaxReplicas {
 		delay = 0
 	}
@@ -128,6 +137,7 @@ type target struct {
 	rest  []byte // not yet sent of what is being written
 	since time.Time
 	err   error
+	file  *os.File // where the snapshot goes first, for a replica that must be told its length; it has no name
 }
 
 // Begin is called with all shards locked: what is executed from now on has offsets from offset on.
@@ -168,10 +178,20 @@ func (f *fanOut) open() {
 	id := f.sh.srv.Log().ID()
 	for _, t := range f.to {
 		f.sh.log.Noticef("Streaming a snapshot at offset %d to replica %s", t.r.off, t.r.name())
+		t.since = time.Now()
 		if t.out, t.err = t.r.newBulk(); t.err != nil {
 			continue
 		}
-		t.err = t.out.write(fmt.Appendf(nil, "+FULLRESYNC %s %d%s\r\n$EOF:%s\r\n", id, t.r.off, t.r.framing(), f.mark[:]))
+		var head []byte
+		if !t.r.old {
+			head = fmt.Appendf(head, "+FULLRESYNC %s %d%s\r\n", id, t.r.off, t.r.framing())
+		}
+		if t.r.eof {
+			head = fmt.Appendf(head, "$EOF:%s\r\n", f.mark[:])
+		} else if t.file, t.err = f.sh.namelessFile(); t.err != nil {
+			continue
+		}
+		t.err = t.out.write(head)
 	}
 	f.drop()
 }
@@ -184,7 +204,14 @@ func (f *fanOut) Write(p []byte) (int, error) {
 	f.bytes += int64(len(p))
 	now := time.Now()
 	for _, t := range f.to {
-		t.rest, t.since = p, now
+		if t.file == nil {
+			t.rest, t.since = p, now
+			continue
+		}
+		if _, t.err = t.file.Write(p); t.err == nil && now.Sub(t.since) > beatEvery {
+			t.since = now
+			t.err = t.out.write([]byte("\n")) // what stands before a snapshot's length, to say that it is coming
+		}
 	}
 	for left := true; left; {
 		left = false
@@ -226,9 +253,7 @@ func (f *fanOut) drop() {
 			continue
 		}
 		t.r.giveUp(t.err)
-		if t.out != nil {
-			t.out.close()
-		}
+		t.close()
 	}
 	clear(f.to[len(kept):])
 	f.to = kept
@@ -237,10 +262,16 @@ func (f *fanOut) drop() {
 // Commit ends the snapshot: the replicas load it, and the stream begins with their first acknowledgement.
 func (f *fanOut) Commit() error {
 	for _, t := range f.to {
-		t.err = t.out.write(f.mark[:])
+		if t.file == nil {
+			t.err = t.out.write(f.mark[:])
+		}
 	}
 	f.drop()
 	for _, t := range f.to {
+		if t.file != nil {
+			go f.sendFile(t)
+			continue
+		}
 		f.sh.log.Noticef("Snapshot of %d bytes sent to replica %s in %.3f seconds", f.bytes, t.r.name(), time.Since(f.started).Seconds())
 		t.r.state.Store(stateLoading)
 		t.out.close()
@@ -253,9 +284,71 @@ func (f *fanOut) Commit() error {
 func (f *fanOut) Abort() {
 	for _, t := range f.to {
 		t.r.conn.Kill()
-		if t.out != nil {
-			t.out.close()
-		}
+		t.close()
 	}
 	f.sh.fullSyncEnded()
+}
+
+// close ends what the goroutine has of a replica.
+func (t *target) close() {
+	if t.out != nil {
+		t.out.close()
+	}
+	if t.file != nil {
+		t.file.Close()
+	}
+}
+
+// namelessFile makes a file in the snapshots' directory that is gone when it is closed.
+func (sh *Shipper) namelessFile() (*os.File, error) {
+	file, err := os.CreateTemp(sh.srv.SnapshotDir(), "temp-replica-*.rdb")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// sendFile sends the snapshot from the file, and then the stream. A goroutine of its own.
+func (f *fanOut) sendFile(t *target) {
+	if t.err = t.sendFile(); t.err != nil {
+		t.r.giveUp(t.err)
+		t.close()
+		return
+	}
+	f.sh.log.Noticef("Snapshot of %d bytes sent to replica %s in %.3f seconds", f.bytes, t.r.name(), time.Since(f.started).Seconds())
+	t.close()
+	t.r.conn.Post(func(*netio.Conn) {
+		t.r.ackAt.Store(nowNanos())
+		t.r.toOnline()
+		f.sh.countGood()
+	})
+}
+
+func (t *target) sendFile() error {
+	size, err := t.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if _, err := t.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := t.out.write(fmt.Appendf(nil, "$%d\r\n", size)); err != nil {
+		return err
+	}
+	buf := make([]byte, min(size, bulkBytes))
+	for size > 0 {
+		n, err := t.file.Read(buf)
+		if err != nil {
+			return err
+		}
+		if err := t.out.write(buf[:n]); err != nil {
+			return err
+		}
+		size -= int64(n)
+	}
+	return nil
 }

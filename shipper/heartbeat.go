@@ -75,6 +75,9 @@ func (r *replica) beat(now time.Time) {
 		}
 		r.mu.Unlock()
 	case stateLoading, stateOnline, stateBehind:
+		if r.old {
+			return
+		}
 		heard := max(r.ackAt.Load(), r.conn.Stats().LastActive*1e9)
 		if now.Sub(time.Unix(0, heard)) > r.sh.timeout() {
 			r.sh.log.Warningf("Disconnecting timedout replica: %s", r.name())

@@ -107,7 +107,9 @@ func (sh *Shipper) psync(c *command.Ctx) {
 		return // once is enough; a late SYNC is ignored, as in Redis
 	}
 	id, next := "?", int64(-1)
-	if !command.Is(c.Args[0], "sync") {
+	if command.Is(c.Args[0], "sync") {
+		sh.replicaOf(ss).old = true
+	} else {
 		var ok bool
 		id = string(c.Args[1])
 		if next, ok = command.ParseInt(c.Args[2]); !ok {
@@ -136,10 +138,6 @@ func (sh *Shipper) join(ss *engine.Session, id string, off int64) {
 	}
 	if sh.failingOver() {
 		w.Error("NOMASTERLINK Can't SYNC while failing over")
-		return
-	}
-	if !sh.replicaOf(ss).eof {
-		w.Error("ERR this server sends snapshots of a length not known beforehand only: the replica must say REPLCONF capa eof first (Redis 4 and later do)")
 		return
 	}
 	if sh.srv.Streams() {

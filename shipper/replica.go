@@ -27,6 +27,7 @@ type replica struct {
 	ip     string
 	eof    bool // takes a snapshot of unknown length
 	psync2 bool
+	old    bool // it said SYNC rather than PSYNC: it is told neither id nor offset, and may never acknowledge anything (redis-cli --rdb, --replica)
 	swift  bool // acknowledges at once: a tidemark, which need not be asked
 	framed bool // the stream goes in frames, see frame.go; decided when it says it can
 

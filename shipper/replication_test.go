@@ -1,10 +1,12 @@
 package shipper
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -435,5 +437,64 @@ func TestStuckReplica(t *testing.T) {
 			}
 			eventually(t, "the silent replica is closed", func() bool { return p.field("connected_slaves") == "0" })
 		})
+	}
+}
+
+// TestSnapshotOfKnownLength: who does not say that it takes anything else gets the snapshot with its length, and the stream without having to
+// acknowledge: with PSYNC a replica of before Redis 4, with SYNC a client that only reads.
+func TestSnapshotOfKnownLength(t *testing.T) {
+	for _, aof := range []string{"yes", "no"} {
+		p := start(t, t.TempDir(), "--appendonly", aof)
+		w := dial(t, p)
+		w.want("SET before 1", "OK")
+		for _, words := range []string{"SYNC", "PSYNC ? -1"} {
+			c := dial(t, p)
+			c.send(words)
+			line := func() string {
+				for {
+					l, err := c.r.ReadString('\n')
+					if err != nil {
+						t.Fatal(err)
+					}
+					if l != "\n" { // it says that it is still there
+						return strings.TrimSpace(l)
+					}
+				}
+			}
+			head := line()
+			if words != "SYNC" {
+				if !strings.HasPrefix(head, "+FULLRESYNC ") {
+					t.Fatalf("%s: %q", words, head)
+				}
+				head = line()
+			}
+			n, err := strconv.Atoi(strings.TrimPrefix(head, "$"))
+			if err != nil {
+				t.Fatalf("%s: %q", words, head)
+			}
+			image := make([]byte, n)
+			if _, err := io.ReadFull(c.r, image); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.HasPrefix(image, []byte("REDIS0")) || !bytes.Contains(image, []byte("before")) || image[n-9] != 0xff {
+				t.Errorf("%s: %q is no RDB", words, image)
+			}
+			w.want("SET after "+words[:4], "OK")
+			want := "*3\r\n$3\r\nSET\r\n$5\r\nafter\r\n$4\r\n" + words[:4] + "\r\n"
+			got := make([]byte, 0, 200)
+			for !bytes.HasSuffix(got, []byte(want)) { // behind a SELECT, and a PING perhaps
+				b, err := c.r.ReadByte()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got = append(got, b); len(got) > 500 {
+					t.Fatalf("%s: the stream goes on with %q", words, got)
+				}
+			}
+			c.c.Close()
+		}
+		if names, _ := filepath.Glob(filepath.Join(p.dir, "temp-replica*")); len(names) > 0 {
+			t.Errorf("left behind: %q", names)
+		}
 	}
 }
