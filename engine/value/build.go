@@ -387,6 +387,7 @@ var (
 	errEmpty = errors.New("it is empty")
 
 	errTriples     = errors.New("fields without value or expiry")
+	errFieldOrder  = errors.New("fields are not in order of their expiry")
 	errFieldExpiry = errors.New("the expiry of a field is no number, or out of range")
 )
 

@@ -322,7 +322,7 @@ func InOrder(l packed.List) bool {
 	return ok
 }
 
-// CheckTriples is CheckPacked of a list of fields, values and expiries, in whatever order.
+// CheckTriples is CheckPacked of a list of fields, values and expiries. Only with deep they must be in order.
 func CheckTriples(l packed.List, n int, deep bool) error {
 	if n == 0 {
 		return errEmpty
@@ -330,6 +330,7 @@ func CheckTriples(l packed.List, n int, deep bool) error {
 	if n%3 != 0 {
 		return errTriples
 	}
+	last := int64(0)
 	var seen map[string]struct{}
 	if deep {
 		seen = make(map[string]struct{}, n/3)
@@ -337,10 +338,18 @@ func CheckTriples(l packed.List, n int, deep bool) error {
 	var buf [20]byte
 	for at := packed.HeaderBytes; !l.AtEnd(at); {
 		x := l.Skip(at, 2)
-		if _, t, isInt := l.Get(x); !isInt || t < 0 || t > MaxFieldExpiry {
+		_, t, isInt := l.Get(x)
+		if !isInt || t < 0 || t > MaxFieldExpiry {
 			return errFieldExpiry
 		}
 		if deep {
+			if t == 0 {
+				t = math.MaxInt64
+			}
+			if t < last {
+				return errFieldOrder
+			}
+			last = t
 			f := l.Text(at, &buf)
 			if _, twice := seen[string(f)]; twice {
 				return errTwice
