@@ -132,7 +132,7 @@ func TestBadExpiringFields(t *testing.T) {
 		"no fields":            dumpOf(typeHashExpiry, append(ms(1), 0)),
 		"cut":                  dumpOf(typeHashExpiry, ms(1)[:5]),
 		"earliest too late":    dumpOf(typeHashExpiry, slices.Concat(ms(1<<60), []byte{1}, f([]byte{1}, "a"))),
-		"too late":             dumpOf(typeHashExpiry, slices.Concat(ms(1<<48-2), []byte{1}, f([]byte{2}, "a"))),
+		"too late":             dumpOf(typeHashExpiry, slices.Concat(ms(1<<48-1), []byte{1}, f([]byte{2}, "a"))),
 		"too late, early form": dumpOf(typeHashExpiryOld, slices.Concat([]byte{1}, f(appendLength(nil, 1<<48), "a"))),
 		"field twice":          dumpOf(typeHashExpiry, slices.Concat(ms(1), []byte{2}, f([]byte{1}, "a"), f([]byte{0}, "a"))),
 		"packed, no fields":    list(func(l packed.List) packed.List { return l }),

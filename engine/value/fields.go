@@ -14,7 +14,7 @@ import (
 const Always = math.MinInt64
 
 // MaxFieldExpiry is the latest expiry that a field may have (Unix ms), as in Redis.
-const MaxFieldExpiry = 1<<48 - 2
+const MaxFieldExpiry = 1<<48 - 1
 
 // Field returns the value of a field of a hash. It is a view, or printed into buf.
 func Field(s *keyspace.Shard, r keyspace.Ref, name []byte, now int64, buf *[20]byte) (val []byte, ok bool) {
