@@ -220,6 +220,24 @@ func operandsOf(c *command.Ctx, keys []command.Key, all []source) (o operands, o
 	return o, true
 }
 
+// index makes the packed lists among sets ready to be searched so often each.
+func (o *operands) index(sets []source, searches int) {
+	if searches < indexFrom {
+		return
+	}
+	n := 0
+	for i := range sets {
+		n += sets[i].indexBytes()
+	}
+	room := o.c.Scratch(n)
+	for i := range sets {
+		if n := sets[i].indexBytes(); n > 0 {
+			sets[i].makeIndex(room[:n])
+			room = room[n:]
+		}
+	}
+}
+
 func bySize(x, y source) int { return cmp.Compare(x.n, y.n) }
 
 // intersect gives the members that all sets have: it walks over the smallest, and asks the others, the smaller first.
@@ -232,6 +250,11 @@ func (o *operands) intersect(out *result) {
 	if out.kind == stored && least.form != integers {
 		out.b.PackIntegers()
 	}
+	searches := least.n
+	if out.limit > 0 {
+		searches = min(searches, out.limit)
+	}
+	o.index(others, searches)
 	var p probe
 	w := least.walk()
 members:
@@ -259,6 +282,8 @@ func (o *operands) unite(out *result) {
 		if asked > gatherCost*total {
 			b = value.NewBuilder(o.all[0].s, o.c.DB, keyspace.Set, &o.c.Store.Limits)
 			defer b.Discard()
+		} else if n := len(o.all); n > 1 {
+			o.index(o.all[:n-1], total-o.all[0].n)
 		}
 	}
 	var p probe
@@ -337,6 +362,7 @@ func (o *operands) subtract(out *result) {
 		return
 	}
 	slices.SortStableFunc(others, func(x, y source) int { return bySize(y, x) })
+	o.index(others, x.n)
 	w := x.walk()
 	for w.next(&p) {
 		if !anyHas(others, &p) {

@@ -544,30 +544,34 @@ func TestStoreOntoASource(t *testing.T) {
 	}
 }
 
-// The algorithms of SUNION and SDIFF for many sets give what those for few do.
+// The algorithms for few and for many sets, small and large, all give what they should.
 func TestManySets(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
 	r := commandtest.New(t, families()...)
 	for round := range 60 {
-		n := 1 + rnd.IntN(30)
+		n := 1 + rnd.IntN([]int{3, 30}[round%2])
 		sets := make([]map[string]bool, n)
 		keys := make([]string, n)
 		for i := range sets {
 			sets[i], keys[i] = map[string]bool{}, fmt.Sprintf("k:%d:%d", round, i)
-			size := 1 + rnd.IntN(20)
+			size := 1 + rnd.IntN([]int{20, 120}[round/3%2])
 			if i == 0 {
 				size = []int{3, 100, 600}[round%3]
 			}
 			for range size {
-				m := strconv.Itoa(rnd.IntN(700))
+				m := strconv.Itoa(rnd.IntN([]int{700, 150}[round%2]))
 				if i%2 == 0 && round%2 == 0 {
 					m = "m" + m
 				}
 				sets[i][m] = true
 				r.Do("SADD", keys[i], m)
 			}
+			if round%4 == 1 { // packed lists that have much in common
+				sets[i]["word"] = true
+				r.Do("SADD", keys[i], "word")
+			}
 		}
-		union, diff := map[string]bool{}, maps.Clone(sets[0])
+		union, diff, inter := map[string]bool{}, maps.Clone(sets[0]), maps.Clone(sets[0])
 		for i, s := range sets {
 			maps.Copy(union, s)
 			for m := range s {
@@ -575,8 +579,9 @@ func TestManySets(t *testing.T) {
 					delete(diff, m)
 				}
 			}
+			maps.DeleteFunc(inter, func(m string, _ bool) bool { return !s[m] })
 		}
-		for name, want := range map[string]map[string]bool{"SUNION": union, "SDIFF": diff} {
+		for name, want := range map[string]map[string]bool{"SUNION": union, "SDIFF": diff, "SINTER": inter} {
 			got := bulks(r.Do(append([]string{name}, keys...)...))
 			slices.Sort(got)
 			if !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
@@ -603,6 +608,46 @@ func TestPopOfAllIsLoggedAsConfigured(t *testing.T) {
 		if _, got := r.Recover(time.Now().UnixMilli(), Commands(), generic.Commands()); len(got) != 2 || got[1] != want {
 			t.Errorf("%q, want %s", got, want)
 		}
+	}
+}
+
+// A walk gets more elements at once than it has room for when the hashes of many are alike.
+func TestMembersOfOneBucket(t *testing.T) {
+	r := commandtest.New(t, families()...)
+	limits(r, nil, 0, 0, 0)
+	want := map[string]bool{}
+	for i := 0; len(want) < 90; i++ {
+		if m := strconv.Itoa(i); r.C.Store.KS.Hash([]byte(m))>>56 == 0 {
+			want[m] = true
+			r.Do("SADD", "s", m)
+		}
+	}
+	got := bulks(r.Do("SMEMBERS", "s"))
+	slices.Sort(got)
+	if !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
+		t.Errorf("%d members, want %d", len(got), len(want))
+	}
+	if n := len(bulks(r.Do("SUNION", "s", "s"))); n != len(want) {
+		t.Errorf("%d in the union", n)
+	}
+}
+
+// Members that are long and nevertheless in packed lists.
+func TestLongWords(t *testing.T) {
+	r := commandtest.New(t, families()...)
+	limits(r, nil, 512, 128, 5000)
+	for i := range 40 {
+		word := strings.Repeat("long", 10*i) + "word"
+		r.Do("SADD", "a", word)
+		if i%2 == 0 {
+			r.Do("SADD", "b", word, strconv.Itoa(i))
+		}
+	}
+	if got := r.Do("SINTERCARD", "2", "a", "b") + r.Do("SINTERSTORE", "c", "a", "b") + r.Do("SDIFFSTORE", "d", "a", "b") + r.Do("SUNIONSTORE", "e", "a", "b"); got != ":20\r\n:20\r\n:20\r\n:60\r\n" {
+		t.Errorf("%q", got)
+	}
+	if got := r.Do("OBJECT", "ENCODING", "a"); !strings.Contains(got, "listpack") {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -1,6 +1,8 @@
 package set
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 
 	"tidemark/engine/keyspace"
@@ -19,6 +21,9 @@ type source struct {
 	ints intset.Set
 	list packed.List
 	mem  coll.Mem
+
+	// The index of a packed list that is searched often: places by the members' hashes, 4 bytes each, 0: none; their number is a power of two.
+	index []byte
 }
 
 func open(s *keyspace.Shard, r keyspace.Ref) source {
@@ -89,6 +94,14 @@ func (p *probe) integer() (int64, bool) {
 	return p.v, p.isInt
 }
 
+// hashIn returns the member's hash, which is the same for all shards.
+func (p *probe) hashIn(s *keyspace.Shard) uint64 {
+	if !p.hashed {
+		p.hash, p.hashed = s.Hash(p.bytes()), true
+	}
+	return p.hash
+}
+
 // encoded returns the member as packed.Encode has it.
 func (p *probe) encoded() []byte {
 	if p.coded == 0 {
@@ -116,13 +129,48 @@ func (x *source) has(p *probe) bool {
 		}
 		return ok
 	case listed:
-		return len(p.text) < len(x.list) && x.list.Find(packed.HeaderBytes, p.encoded(), 1) != 0
+		if len(p.text) >= len(x.list) {
+			return false
+		}
+		if x.index == nil {
+			return x.list.Find(packed.HeaderBytes, p.encoded(), 1) != 0
+		}
+		for slot := x.slot(p.hashIn(x.s)); ; slot = x.slot(slot + 1) {
+			at := int(binary.LittleEndian.Uint32(x.index[slot*4:]))
+			if at == 0 || x.list.Is(at, p.encoded()) {
+				return at != 0
+			}
+		}
 	}
-	m := p.bytes()
-	if !p.hashed {
-		p.hash, p.hashed = x.s.Hash(m), true
+	return coll.Dict{Mem: &x.mem}.Find(p.hashIn(x.s), p.bytes()) != 0
+}
+
+// slot is where in the index something stands that a hash, or the number of a slot, says.
+func (x *source) slot(h uint64) uint64 { return h & uint64(len(x.index)/4-1) }
+
+// indexFrom is how many members a packed list must have, and how often it must be searched, for an index to be worth making.
+const indexFrom = 16
+
+// indexBytes is the size of an index of the set: 0 if it needs none.
+func (x *source) indexBytes() int {
+	if x.form != listed || x.n < indexFrom {
+		return 0
 	}
-	return coll.Dict{Mem: &x.mem}.Find(p.hash, m) != 0
+	return 4 * 2 << bits.Len(uint(x.n))
+}
+
+// makeIndex makes the index in room of indexBytes.
+func (x *source) makeIndex(room []byte) {
+	clear(room)
+	x.index = room
+	var buf [20]byte
+	for at := packed.HeaderBytes; !x.list.AtEnd(at); at = x.list.Next(at) {
+		slot := x.slot(x.s.Hash(x.list.Text(at, &buf)))
+		for binary.LittleEndian.Uint32(room[slot*4:]) != 0 {
+			slot = x.slot(slot + 1)
+		}
+		binary.LittleEndian.PutUint32(room[slot*4:], uint32(at))
+	}
 }
 
 // A walker goes over the members of a set. The set must not change.
