@@ -161,7 +161,7 @@ func (r *replayer) dealBatch(rd *round) bool {
 	for i := range batch {
 		x := &batch[i]
 		r.findKey(x)
-		if x.d != nil && x.d.Flags&command.Write != 0 && (x.key.Name == nil || x.d.Scope != command.ScopeKeys) {
+		if x.d != nil && x.d.Flags&command.Write != 0 && (x.key.Name == nil || x.d.Scope != command.ScopeKeys || x.d.Everywhere != nil) {
 			return false
 		}
 	}

@@ -118,7 +118,7 @@ func (l *Loop) moveSome(t *Loop, n int) {
 }
 
 func (c *Conn) movable() bool {
-	return c.stop == 0 && !c.pinned && c.raw == nil && !c.queued && !c.more && !c.dirty && !c.gated && !c.wantOut && c.unsent() == 0 && len(c.gates) == 0
+	return c.stop == 0 && !c.pinned && c.raw == nil && !c.queued && !c.more && !c.dirty && !c.gated && !c.inLinger && !c.wantOut && c.unsent() == 0 && len(c.gates) == 0
 }
 
 // move hands a movable connection to another loop.

@@ -72,9 +72,12 @@ type Conn struct {
 	part    *resp.Partial
 
 	// output; see output.go
-	dirty    bool   // in loop.dirty
-	wantOut  bool   // the socket was full: wait for EPOLLOUT
-	gated    bool   // in loop.gated
+	dirty    bool // in loop.dirty
+	wantOut  bool // the socket was full: wait for EPOLLOUT
+	gated    bool // in loop.gated
+	linger   bool // Linger; and when it was said, on the loop's monotonic clock
+	inLinger bool // in loop.lingering
+	lingerAt int64
 	round    uint32 // when the last gate opened; see gather.go
 	off      int    // bytes of the front buffer already sent
 	sent     int64
@@ -124,6 +127,7 @@ func (c *Conn) Release() {
 		return
 	}
 	c.stop &^= stopHeld
+	c.linger = false
 	if c.stop == 0 && !c.serving && (c.more || c.rd) {
 		c.l().enqueue(c)
 	}

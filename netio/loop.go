@@ -72,6 +72,7 @@ type Loop struct {
 	gated     []*Conn // have output that waits for a gate
 	gatedNew  bool
 	lastMark  int64
+	lingering []*Conn // have output that may wait for more; see linger.go
 	gather    gather
 	timers    []*Timer
 	postsNow  []func(*Loop)

@@ -94,7 +94,7 @@ func (l *Loop) flushDirty() {
 				l.gated = append(l.gated, c)
 			}
 		}
-		l.write(c, limit)
+		l.leave(c, limit)
 	}
 	clear(l.dirtyNow)
 	if l.gatedNew {
@@ -131,7 +131,7 @@ func (l *Loop) flushGated() {
 			c.round = l.gather.round
 			l.gather.released++
 		}
-		l.write(c, limit)
+		l.leave(c, limit)
 	}
 	clear(l.gated[len(kept):])
 	l.gated = kept

@@ -148,6 +148,7 @@ func (sh *Shipper) block(c *command.Ctx, w *waiter, ms int64) {
 		return
 	}
 	ss.Block(w, time.Duration(ms)*time.Millisecond, w.local > 0)
+	ss.Conn().Linger() // the reply to the write, if it came along, and this one leave together
 	sh.askFor(ss.Conn().Loop(), w)
 }
 
