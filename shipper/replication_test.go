@@ -423,8 +423,10 @@ func TestStuckReplica(t *testing.T) {
 					break
 				}
 			}
-			stuck.send("REPLCONF ACK 0") // and from here on it neither reads nor says anything
-			eventually(t, "the replica is fed", func() bool { return strings.Contains(p.field("slave0"), "state=online") })
+			eventually(t, "the replica is fed", func() bool {
+				stuck.send("REPLCONF ACK 0") // the primary hears it only once it knows that it has sent all
+				return strings.Contains(p.field("slave0"), "state=online")
+			}) // and from here on it neither reads nor says anything
 			c := dial(t, p)
 			value := strings.Repeat("v", 50_000)
 			most := int64(0)
