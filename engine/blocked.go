@@ -155,18 +155,16 @@ func (ls *loopState) checkWaiters() {
 	}
 }
 
-// UnblockAll ends every wait with an error, and closes the connections if asked to: what they wait for can no longer come, as the server has become a replica. Any
+// UnblockAll ends every wait with an error and closes the connections: what they wait for can no longer come, as the server has become a replica. Any
 // goroutine; the loops do it in their next turns.
-func (s *Server) UnblockAll(msg string, closing bool) {
+func (s *Server) UnblockAll(msg string) {
 	for _, ls := range s.loopStates() {
 		ls.l.Post(func(*netio.Loop) {
 			for _, list := range []*[]*Session{&ls.polled, &ls.waiting} {
 				for i := len(*list) - 1; i >= 0; i-- {
 					ss := (*list)[i]
 					ss.refuseWait(msg)
-					if closing {
-						ss.conn.CloseAfterReply()
-					}
+					ss.conn.CloseAfterReply()
 				}
 			}
 		})

@@ -170,7 +170,7 @@ func TestBlocked(t *testing.T) {
 		all[i].c.Close()
 	}
 	blocked(26)
-	s.UnblockAll("UNBLOCKED for a test", true)
+	s.UnblockAll("UNBLOCKED for a test")
 	for i, c := range all {
 		if i == 3 || i == 4 || i == 17 || i == 29 {
 			continue

@@ -101,7 +101,7 @@ func (sh *Shipper) followPrimary(host string, port int, answer chan<- error) err
 		sh.srv.SetRole(engine.Role{})
 		return err
 	}
-	sh.srv.UnblockAll(errRoleChanged, false)
+	sh.srv.UnblockAll(errRoleChanged)
 	sh.dropReplicas()
 	k := newLink(sh, host, port)
 	k.answer = answer

@@ -83,9 +83,10 @@ func TestWaitReplicas(t *testing.T) {
 		"SET k 1", "-READONLY You can't write against a read only replica.")
 	c.want("SET k x", "OK", "WAIT 2 300", "1", "WAITAOF 1 2 1000", "[1 1]",
 		"MULTI", "OK", "SET k y", "QUEUED", "WAIT 1 0", "QUEUED", "EXEC", "[OK 1]") // as of before EXEC, as in Redis
-	// Who waits when the server becomes a replica is told.
-	c.send("SET k z")
-	c.reply()
+	// Who waits when the server becomes a replica is told, and has to connect anew.
+	other := dial(t, p)
+	other.want("SET k z", "OK")
+	c.want("SET k z", "OK")
 	c.send("WAIT 2 0")
 	admin := dial(t, p)
 	eventually(t, "the client waits", func() bool { return strings.Contains(admin.do("INFO clients"), "blocked_clients:1") })
@@ -94,9 +95,12 @@ func TestWaitReplicas(t *testing.T) {
 	if got := c.reply(); got != "-"+errRoleChanged {
 		t.Errorf("WAIT replied %s", got)
 	}
+	if _, err := c.r.ReadByte(); err == nil {
+		t.Error("the client that waited was not disconnected")
+	}
 	// As a primary again it cannot say who has what was written before.
 	eventually(t, "the link is up", func() bool { return strings.Contains(admin.do("INFO replication"), "master_link_status:up") })
 	admin.want("REPLICAOF NO ONE", "OK")
 	r.follow(p)
-	c.want("WAIT 1 0", "0", "SET k q", "OK", "WAIT 1 0", "1")
+	other.want("WAIT 1 0", "0", "SET k q", "OK", "WAIT 1 0", "1")
 }

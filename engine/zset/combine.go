@@ -7,7 +7,6 @@ import (
 	"math/bits"
 	"slices"
 	"strconv"
-	"sync"
 
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
@@ -204,10 +203,19 @@ type item struct {
 	from, to int // of the member in text
 }
 
-// tallies keeps those that are not in use, unless they have grown large.
-var tallies = sync.Pool{New: func() any { return new(tally) }}
+// tallies keeps a few that are not in use, unless they have grown large.
+var tallies = make(chan *tally, 4)
 
 const keptItems = 4096
+
+func newTally() *tally {
+	select {
+	case t := <-tallies:
+		return t
+	default:
+		return new(tally)
+	}
+}
 
 func (t *tally) release() {
 	if cap(t.items) > keptItems || cap(t.text) > 64*keptItems || cap(t.sources) > 64 {
@@ -215,7 +223,10 @@ func (t *tally) release() {
 	}
 	clear(t.sources)
 	t.sources, t.items, t.text, t.table = t.sources[:0], t.items[:0], t.text[:0], t.table[:0]
-	tallies.Put(t)
+	select {
+	case tallies <- t:
+	default:
+	}
 }
 
 func (t *tally) member(i *item) []byte { return t.text[i.from:i.to] }
@@ -471,7 +482,7 @@ func (q *combineRequest) gather(c *command.Ctx, t *tally) (ok bool) {
 
 // combine is ZUNION, ZINTER and ZDIFF.
 func combine(c *command.Ctx, how combination) {
-	t := tallies.Get().(*tally)
+	t := newTally()
 	defer t.release()
 	q := combineRequest{how: how, at: 1}
 	if !q.gather(c, t) {
@@ -497,7 +508,7 @@ func combine(c *command.Ctx, how combination) {
 // combineStore is ZUNIONSTORE, ZINTERSTORE and ZDIFFSTORE.
 func combineStore(c *command.Ctx, how combination) {
 	c.Peek(&c.Keys[0]) // as in zrangestore
-	t := tallies.Get().(*tally)
+	t := newTally()
 	defer t.release()
 	q := combineRequest{how: how, at: 2}
 	if !q.gather(c, t) {
@@ -512,7 +523,7 @@ func combineStore(c *command.Ctx, how combination) {
 }
 
 func zintercard(c *command.Ctx) {
-	t := tallies.Get().(*tally)
+	t := newTally()
 	defer t.release()
 	q := combineRequest{how: intersection, at: 1, card: true}
 	if q.gather(c, t) {
