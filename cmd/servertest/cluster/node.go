@@ -291,6 +291,11 @@ func (n *Node) HidesOverflow() bool {
 	return slices.ContainsFunc(n.cluster.Nodes, func(o *Node) bool { return o.Program.HidesOverflow })
 }
 
+// FieldExpiry reports whether every program of the cluster has it.
+func (n *Node) FieldExpiry() bool {
+	return !slices.ContainsFunc(n.cluster.Nodes, func(o *Node) bool { return !o.Program.FieldExpiry })
+}
+
 // Heal makes all links sound and lets all paused nodes go on.
 func (c *Cluster) Heal() {
 	for _, a := range c.Nodes {

@@ -26,6 +26,8 @@ type Program struct {
 	AppendsFirst bool
 	// HidesOverflow: a BITFIELD whose changes all fail by OVERFLOW FAIL lengthens the string and is neither replicated nor logged.
 	HidesOverflow bool
+	// FieldExpiry: it knows fields of hashes that expire, as of Redis 7.4.
+	FieldExpiry bool
 }
 
 // common are directives that make replication quick to fail and to come back.
@@ -44,7 +46,7 @@ var Redis = Program{Name: "redis", Path: servertest.RedisBinary,
 
 // Tidemark is the server under test.
 var Tidemark = Program{Name: "tidemark", Path: servertest.Binary, Args: common,
-	KeepsOffset: true, WaitAOF: true, AppendsFirst: true,
+	KeepsOffset: true, WaitAOF: true, AppendsFirst: true, FieldExpiry: true,
 	Vary: map[string][]string{
 		"repl-compression":   {"yes", "no"},
 		"repl-diskless-load": {"disabled", "on-empty-db", "swapdb"},

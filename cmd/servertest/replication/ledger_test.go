@@ -134,7 +134,9 @@ func begin(n *cluster.Node, ledgers []*ledger, chaos, replicas int, rnd *rand.Ra
 		})
 	}
 	for range chaos {
-		run(func(c *servertest.Client, rnd *rand.Rand) error { return b.chaos(c, n.HidesOverflow(), rnd) })
+		run(func(c *servertest.Client, rnd *rand.Rand) error {
+			return b.chaos(c, n.HidesOverflow(), n.FieldExpiry(), rnd)
+		})
 	}
 	return b
 }
@@ -253,9 +255,9 @@ func (b *burst) wait(c *servertest.Client, l *ledger, ops int, aof bool, replica
 	return true, nil
 }
 
-// chaos sends random commands, whatever comes back; with noFail without OVERFLOW FAIL.
-func (b *burst) chaos(c *servertest.Client, noFail bool, rnd *rand.Rand) error {
-	gen := workload.Generator{Rnd: rnd}
+// chaos sends random commands, whatever comes back; with noFail without OVERFLOW FAIL, with newer also those that redis-server 7.0 does not have.
+func (b *burst) chaos(c *servertest.Client, noFail, newer bool, rnd *rand.Rand) error {
+	gen := workload.Generator{Rnd: rnd, Newer: newer}
 	for !b.stopped() {
 		n := 1 + rnd.IntN(20)
 		for range n {

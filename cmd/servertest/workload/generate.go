@@ -5,6 +5,7 @@ package workload
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,7 @@ const Databases = 4
 type Generator struct {
 	Rnd   *rand.Rand
 	NowMs int64 // the clock at generation, the base of absolute expiry times
+	Newer bool  // also commands that redis-server 7.0 does not have
 }
 
 // Op is one command and how its reply may be compared.
@@ -151,11 +153,15 @@ func (g *Generator) expiry(o *Op) (word, at string) {
 func (g *Generator) Next() Op {
 	o := Op{}
 	total := 0
-	for _, f := range families {
+	drawn := families
+	if g.Newer {
+		drawn = slices.Concat(families, newer)
+	}
+	for _, f := range drawn {
 		total += f.weight
 	}
 	at := g.Rnd.IntN(total)
-	for _, f := range families {
+	for _, f := range drawn {
 		if at -= f.weight; at < 0 {
 			f.make(g, &o)
 			break
