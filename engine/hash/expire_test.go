@@ -484,7 +484,7 @@ func TestFieldsExpire(t *testing.T) {
 	for i := range ops {
 		key := "h" + strconv.Itoa(rnd.IntN(6))
 		var a []string
-		switch rnd.IntN(34) {
+		switch rnd.IntN(36) {
 		case 0, 1, 2, 3, 4:
 			a = append([]string{"HSET", key}, pairs()...)
 		case 5:
@@ -563,6 +563,14 @@ func TestFieldsExpire(t *testing.T) {
 			}
 		case 33:
 			r.C.Store.Limits.HashEntries.Store(int64(pickInt(rnd, 0, 4, 20, 512)))
+		case 34: // a key's own expiry moves its entry
+			if rnd.IntN(2) == 0 {
+				r.Do("PEXPIREAT", key, strconv.FormatInt(m.now+1<<40, 10))
+			} else {
+				r.Do("PERSIST", key)
+			}
+		case 35:
+			r.C.Store.KS.Compact(50)
 		}
 		r.C.Now = m.now
 		if a != nil {
