@@ -100,7 +100,7 @@ func blmoveCommand() *command.Descriptor {
 }
 
 func brpoplpushCommand() *command.Descriptor {
-	d := moveDescriptor("brpoplpush", "2.2.0", 4, func(c *command.Ctx) { bmove(c, tail, head, 3, false) }, timeoutArg)
+	d := moveDescriptor("brpoplpush", "2.2.0", 4, func(c *command.Ctx) { bmove(c, tail, head, 3) }, timeoutArg)
 	d.Flags |= command.Blocking
 	d.Log = command.LogEffect
 	d.Summary = "Takes the last element of a list to the front of another, or the same, and returns it, or waits for one"
@@ -118,39 +118,29 @@ func blmove(c *command.Ctx) {
 	if !ok {
 		return
 	}
-	bmove(c, from, to, 5, true)
+	bmove(c, from, to, 5)
 }
 
-// bmove moves an element or waits for one; the timeout is argument i. The ends are named in the log if asked for.
-func bmove(c *command.Ctx, from, to end, i int, named bool) {
+// bmove moves an element or waits for one; the timeout is argument i, and what stands before it belongs to the move.
+func bmove(c *command.Ctx, from, to end, i int) {
 	ms, ok := c.Seconds(i)
 	if !ok {
 		return
 	}
-	changed, there := move(c, from, to)
+	moved, there := move(c, from, to)
 	switch src, dst := c.Keys[0].Name, c.Keys[1].Name; {
 	case !there && c.InBlock() && !c.Trying():
 		c.W.Null() // which differs from that of a wait in vain in RESP2
 	case !there:
 		wait(c, c.Keys[:1], ms, (*resp.Writer).NullArray)
-	case changed && named:
-		c.Effect(lmoveWord, src, dst, endWord(from), endWord(to))
-	case changed:
+	case moved && i > 3:
+		c.Effect(lmoveWord, src, dst, c.Args[3], c.Args[4])
+	case moved:
 		c.Effect(rpoplpushWord, src, dst)
 	}
 }
 
-func endWord(e end) []byte {
-	if e == tail {
-		return rightWord
-	}
-	return leftWord
-}
-
-var (
-	lmoveWord, rpoplpushWord = []byte("LMOVE"), []byte("RPOPLPUSH")
-	leftWord, rightWord      = []byte("LEFT"), []byte("RIGHT")
-)
+var lmoveWord, rpoplpushWord = []byte("LMOVE"), []byte("RPOPLPUSH")
 
 // effectOfPops logs that n elements were taken out at an end of a list.
 func effectOfPops(c *command.Ctx, key []byte, n int, at end) {

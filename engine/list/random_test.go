@@ -229,7 +229,7 @@ func TestEffects(t *testing.T) {
 		{"LMOVE l m LEFT RIGHT", "LMOVE l m LEFT RIGHT"}, {"LMOVE m m LEFT RIGHT", "LMOVE m m LEFT RIGHT"}, {"LMOVE none m LEFT RIGHT", ""},
 		{"RPOPLPUSH l m", "RPOPLPUSH l m"}, {"LMPOP 2 none m RIGHT COUNT 9", "RPOP m 2"}, {"LMPOP 1 l LEFT", "LPOP l 1"}, {"LMPOP 1 l LEFT", ""},
 		{"RPUSH l 1 2 3 4 5 6", "RPUSH l 1 2 3 4 5 6"}, {"BLPOP none l 0", "LPOP l"}, {"BRPOP l 1.5", "RPOP l"}, {"BLPOP none 0", ""},
-		{"BLMOVE l m LEFT RIGHT 0", "LMOVE l m LEFT RIGHT"}, {"BRPOPLPUSH l m 0", "RPOPLPUSH l m"}, {"BLMOVE m l RIGHT LEFT 0", "LMOVE m l RIGHT LEFT"},
+		{"BLMOVE l m LEFT RIGHT 0", "LMOVE l m LEFT RIGHT"}, {"BRPOPLPUSH l m 0", "RPOPLPUSH l m"}, {"BLMOVE m l right left 0", "LMOVE m l right left"},
 		{"BLMOVE none l RIGHT LEFT 0", ""}, {"BLMPOP 0 2 none l RIGHT COUNT 2", "RPOP l 2"}, {"BLMPOP 0 1 m LEFT", "LPOP m 1"}, {"BLMPOP 0 1 none LEFT", ""},
 		{"LRANGE l 0 -1", ""}, {"LLEN l", ""}, {"LPOS l x", ""}, {"LINDEX l 0", ""},
 	} {
