@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tidemark/engine/command"
+	"tidemark/engine/keyspace"
 	"tidemark/netio/resp"
 )
 
@@ -20,7 +21,7 @@ type executor struct {
 	count   int  // of the batch, as gathered
 	block   bool // the batch ends inside a MULTI block, of which all is there
 	partial unfinished
-	warmth  uint64
+	hashes  [keyspace.MostAhead]uint64
 	failed  failure
 	errors  int  // commands that replied an error: the first is reported, the rest only counted
 	lane    bool // of a deal, which reports it
@@ -218,17 +219,17 @@ func (e *executor) findKey(x *replayed) {
 	}
 }
 
-// warm brings what the commands will look up into the processor's cache.
+// warm has the processor fetch what the commands will look up.
 func (e *executor) warm(batch []replayed) {
-	for i := range batch { // nothing else in this loop: the more of its loads the processor has in flight at once, the better
-		if x := &batch[i]; x.key.Name != nil {
-			e.warmth += x.key.Shard.Warm(x.db, x.key.Hash)
+	for i := 0; i < len(batch); {
+		db, n := batch[i].db, 0
+		for ; i < len(batch) && n < len(e.hashes) && batch[i].db == db; i++ {
+			if x := &batch[i]; x.key.Name != nil {
+				e.hashes[n] = x.key.Hash
+				n++
+			}
 		}
-	}
-	for i := range batch {
-		if x := &batch[i]; x.key.Name != nil {
-			e.warmth += uint64(x.key.Shard.Find(x.db, x.key.Hash, x.key.Name))
-		}
+		e.s.store.KS.Ahead(db, e.hashes[:n])
 	}
 }
 

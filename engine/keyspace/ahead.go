@@ -21,7 +21,7 @@ const lineBytes = 64
 
 // Ahead has the processor fetch what looking up keys of these hashes will touch: their buckets, and then the entries. Looked up one after
 // the other, each key costs two cache misses in turn; here those of all of them overlap. It is for keys that are about to be
-// looked up, at most MostAhead. Any goroutine, no lock held.
+// looked up, at most MostAhead. Any goroutine, with or without the shards' locks.
 //
 // It takes no locks, which would make the misses wait for each other again, and changes nothing. What it reads without them is single
 // words of memory that stays mapped while the keyspace lives: directories, segments and chunk numbers. They may be out of date or
@@ -32,8 +32,8 @@ func (ks *Keyspace) Ahead(db int, hashes []uint64) {
 	n := 0
 	for _, h := range hashes[:min(len(hashes), MostAhead)] {
 		s := &ks.shards[h&ks.mask]
-		if raceBuild {
-			s.mu.Lock()
+		if raceBuild && !s.mu.TryLock() { // the caller may have it
+			continue
 		}
 		if t := s.tables[db]; t != nil {
 			if d := t.seen.Load(); d != nil {
