@@ -108,7 +108,7 @@ func table() []Directive {
 		{Name: "zset-max-listpack-entries", Alias: "zset-max-ziplist-entries", kind: integer{def: 128, max: maxInt64, at: func(v *Values) *int64 { return &v.ZSetMaxEntries }}},
 		{Name: "zset-max-listpack-value", Alias: "zset-max-ziplist-value", kind: memory{def: 64, at: func(v *Values) *int64 { return &v.ZSetMaxValueBytes }}},
 		{Name: "list-max-listpack-size", Alias: "list-max-ziplist-size", kind: integer{def: -2, min: -1 << 31, max: maxInt32, at: func(v *Values) *int64 { return &v.ListMaxListpackSize }}},
-		{Name: "list-compress-depth", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.ListCompressDepth }}, status: Accepted, note: noType},
+		{Name: "list-compress-depth", kind: integer{max: maxInt32, at: func(v *Values) *int64 { return &v.ListCompressDepth }}},
 		{Name: "hll-sparse-max-bytes", kind: memory{def: 3000, at: func(v *Values) *int64 { return &v.HLLSparseMaxBytes }}},
 		{Name: "stream-node-max-bytes", kind: memory{def: 4096, at: func(v *Values) *int64 { return &v.StreamNodeMaxBytes }}, status: Accepted, note: noType},
 		{Name: "stream-node-max-entries", kind: integer{def: 100, max: maxInt64, at: func(v *Values) *int64 { return &v.StreamNodeMaxEntries }}, status: Accepted, note: noType},

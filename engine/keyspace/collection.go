@@ -51,7 +51,7 @@ type Coll struct {
 func (c *Coll) Dict() coll.Dict { return coll.Dict{Mem: &c.Mem} }
 
 // List returns the collection as a list whose blocks are bounded by fill (list-max-listpack-size).
-func (c *Coll) List(fill int) coll.List { return coll.List{Mem: &c.Mem, Fill: fill} }
+func (c *Coll) List(rules coll.ListRules) coll.List { return coll.List{Mem: &c.Mem, ListRules: rules} }
 
 // Members returns the collection's tree of elements by score and member.
 func (c *Coll) Members() coll.Tree { return coll.Tree{Mem: &c.Mem, Tie: coll.TieKey} }

@@ -46,7 +46,7 @@ func lset(c *command.Ctx) {
 		s.SpliceList(c.DB, k.Hash, r, from, lp.Next(from)-from, entry(c, elem), 0)
 	} else {
 		co := s.Edit(c.DB, k.Hash, r)
-		l := co.List(c.Store.Limits.Fill())
+		l := co.List(c.Store.Limits.ListRules())
 		var p coll.Place
 		l.Seek(&p, uint64(at))
 		l.Set(&p, elem)
@@ -121,7 +121,7 @@ func linsert(c *command.Ctx) {
 		s.SpliceList(c.DB, k.Hash, r, at, 0, entry(c, elem), 1)
 	} else {
 		co := s.Edit(c.DB, k.Hash, r)
-		l := co.List(c.Store.Limits.Fill())
+		l := co.List(c.Store.Limits.ListRules())
 		if i == 0 {
 			l.PushHead(elem)
 		} else {
@@ -246,7 +246,7 @@ func removeSmall(c *command.Ctx, k *command.Key, r keyspace.Ref, elem []byte, fr
 func removeLarge(c *command.Ctx, k *command.Key, r keyspace.Ref, elem []byte, from, most int) int {
 	enc, _ := encoded(c, elem, 0)
 	co := k.Shard.Edit(c.DB, k.Hash, r)
-	l := co.List(c.Store.Limits.Fill())
+	l := co.List(c.Store.Limits.ListRules())
 	var p coll.Place
 	n := 0
 	for ok := l.Seek(&p, uint64(from)); ok && n < most; {

@@ -194,6 +194,6 @@ func remove(c *command.Ctx, k *command.Key, r keyspace.Ref, i, n int) {
 		return
 	}
 	co := s.Edit(c.DB, k.Hash, r)
-	co.List(c.Store.Limits.Fill()).DeleteRange(uint64(i), uint64(n))
+	co.List(c.Store.Limits.ListRules()).DeleteRange(uint64(i), uint64(n))
 	settle(c, k, r, &co)
 }

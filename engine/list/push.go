@@ -131,7 +131,7 @@ func create(c *command.Ctx, k *command.Key, elems [][]byte, at end) int {
 }
 
 func pushTo(c *command.Ctx, k *command.Key, co *keyspace.Coll, elems [][]byte, at end) {
-	l := co.List(c.Store.Limits.Fill())
+	l := co.List(c.Store.Limits.ListRules())
 	for _, e := range elems {
 		if at == head {
 			l.PushHead(e)

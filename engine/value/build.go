@@ -101,7 +101,7 @@ func (b *Builder) Push(e []byte) {
 		b.grow()
 	}
 	b.n++
-	b.c.List(b.lim.Fill()).PushTail(e)
+	b.c.List(b.lim.ListRules()).PushTail(e)
 	b.s.Relieve(b.c)
 }
 
@@ -120,7 +120,7 @@ func (b *Builder) PushPacked(l packed.List, n int) {
 
 // addBlock adds a packed list as it is, if it is not too large for a block or too small to be one.
 func (b *Builder) addBlock(l packed.List, n int) {
-	if list := b.c.List(b.lim.Fill()); b.lim.SmallList(n, len(l)) && len(l) > 1024 {
+	if list := b.c.List(b.lim.ListRules()); b.lim.SmallList(n, len(l)) && len(l) > 1024 {
 		list.AppendBlock(l, n)
 	} else {
 		eachPacked(l, func(e []byte) bool { list.PushTail(e); return true })

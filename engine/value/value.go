@@ -32,6 +32,8 @@ type Limits struct {
 	SetEntries, SetValue   atomic.Int64 // set-max-listpack-entries, -value
 	ZSetEntries, ZSetValue atomic.Int64 // zset-max-listpack-entries, -value
 	ListSize               atomic.Int64 // list-max-listpack-size: elements when positive, -1 to -5 for 4 to 64 KiB
+	ListDepth              atomic.Int64 // list-compress-depth
+	ListAlone              atomic.Int64 // length of elements that have a block of a large list to themselves; 0: of none (DEBUG QUICKLIST-PACKED-THRESHOLD)
 	HLLSparseBytes         atomic.Int64 // hll-sparse-max-bytes
 }
 
@@ -55,6 +57,14 @@ func (l *Limits) Fill() int {
 		return 1
 	}
 	return n
+}
+
+// maxListDepth bounds list-compress-depth where it is used, as Redis does.
+const maxListDepth = 1<<16 - 1
+
+// ListRules say how large lists are laid out.
+func (l *Limits) ListRules() coll.ListRules {
+	return coll.ListRules{Fill: l.Fill(), Depth: int(min(l.ListDepth.Load(), maxListDepth)), Alone: int(l.ListAlone.Load())}
 }
 
 // SmallList reports whether a list of so many elements, which make a packed list of so many bytes, is small.

@@ -145,7 +145,7 @@ func (l List) Check() error {
 	}
 	n := uint64(0)
 	block := func(r Ref) error {
-		m, canonical, err := packed.Check(l.view(r))
+		m, canonical, err := packed.Check(l.open(r))
 		if err != nil || !canonical || m == 0 {
 			return fmt.Errorf("block of %d elements, canonical %v: %v", m, canonical, err)
 		}
@@ -153,6 +153,9 @@ func (l List) Check() error {
 		return nil
 	}
 	for _, r := range []uint64{l.Root.A, l.Root.B} {
+		if r != 0 && l.pressed(Ref(r)) {
+			return errors.New("the first or last block is compressed")
+		}
 		if r != 0 {
 			if err := block(Ref(r)); err != nil {
 				return err

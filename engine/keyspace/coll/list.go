@@ -9,15 +9,28 @@ import (
 // A List keeps elements in packed lists, each in a block of its own: the first and the last block at hand, those between in a Tree by rank.
 // So work at either end costs the same whatever the length, and any other place is found in O(log n).
 //
-//	block | stamp : 32 | where the packed list begins : 32 | room | packed list | room |
+//	block   | stamp : 32 | where the packed list begins : 32 | room | packed list | room |
+//	pressed | stamp : 32 | pressedFlag and length : 32 | the packed list, compressed |
 //
 // There is room on both sides, where it is of use: adding and taking away at an end moves no element.
 //
 // When there are elements at all, there is a first block; when there is no last block, there are none between.
+//
+// Blocks further from both ends than ListRules.Depth are compressed (press.go); first and last block never are. A block that is looked at
+// is unpacked into memory of Go's for that.
 type List struct {
 	*Mem
+	ListRules
+}
+
+// ListRules say how a List lays out its elements. What is there already keeps the form it has until it is changed.
+type ListRules struct {
 	// Fill bounds a block, as list-max-listpack-size does: positive, elements; -1 to -5, 4, 8, 16, 32 or 64 KiB.
 	Fill int
+	// Depth is how many blocks at either end are not compressed, as list-compress-depth does; 0: none is compressed.
+	Depth int
+	// Alone is how long an element is, in bytes, that has a block to itself; 0: only those have that are too large for any other.
+	Alone int
 }
 
 const (
@@ -38,17 +51,25 @@ func (l List) tree() *Tree { return &Tree{Mem: l.Mem} }
 
 func blockStart(p unsafe.Pointer) *uint32 { return (*uint32)(unsafe.Add(p, 4)) }
 
-// view is the packed list of a block.
+// view is the packed list of a block that is not compressed.
 func (m *Mem) view(r Ref) packed.List {
 	p := m.Ptr(r)
 	lp := unsafe.Add(p, *blockStart(p))
 	return unsafe.Slice((*byte)(lp), *(*uint32)(lp))
 }
 
-// fits reports whether an entry of so many bytes may join a block.
-func (l List) fits(r Ref, entry int) bool {
-	lp := l.view(r)
-	return blockHeader+len(lp)+entry <= l.blockMost() && (l.Fill <= 0 || lp.Len() < l.Fill)
+// fits reports whether an element may join those of a block.
+func (l List) fits(lp packed.List, elem []byte) bool {
+	if l.Alone > 0 && (len(elem) >= l.Alone || l.standsAlone(lp)) {
+		return false
+	}
+	return blockHeader+len(lp)+packed.EntryBytes(elem) <= l.blockMost() && (l.Fill <= 0 || lp.Len() < l.Fill)
+}
+
+// standsAlone reports whether the only element of a block is to stay that.
+func (l List) standsAlone(lp packed.List) bool {
+	var buf [20]byte
+	return lp.Len() == 1 && len(lp.Text(packed.HeaderBytes, &buf)) >= l.Alone
 }
 
 // newBlock makes a block of a packed list's bytes, with room more on the side where it will grow.
@@ -165,7 +186,7 @@ func (l List) PushHead(elem []byte) {
 	l.Root.N++
 	switch {
 	case r == 0:
-	case l.fits(r, packed.EntryBytes(elem)):
+	case l.fits(l.view(r), elem):
 		var buf [64]byte
 		l.Root.A = uint64(l.splice(r, packed.HeaderBytes, 0, packed.Entry(buf[:0], elem), 1))
 		return
@@ -173,6 +194,7 @@ func (l List) PushHead(elem []byte) {
 		l.Root.B = l.Root.A
 	default:
 		l.tree().InsertAt(0, l.seal(r))
+		l.pressFirst()
 	}
 	l.Root.A = uint64(l.blockOf(elem, true))
 }
@@ -188,12 +210,13 @@ func (l List) PushTail(elem []byte) {
 	switch {
 	case r == 0:
 		l.Root.A = uint64(l.blockOf(elem, false))
-	case l.fits(r, packed.EntryBytes(elem)):
+	case l.fits(l.view(r), elem):
 		var buf [64]byte
 		*at = uint64(l.splice(r, l.view(r).End(), 0, packed.Entry(buf[:0], elem), 1))
 	default:
 		if l.Root.B != 0 {
 			l.tree().Append(l.seal(r))
+			l.pressLast()
 		}
 		l.Root.B = uint64(l.blockOf(elem, false))
 	}
@@ -210,6 +233,7 @@ func (l List) AppendBlock(lp packed.List, n int) {
 		return
 	case l.Root.B != 0:
 		l.tree().Append(NewItem(0, Ref(l.Root.B), l.view(Ref(l.Root.B)).Len()))
+		l.pressLast()
 	}
 	l.Root.B = uint64(r)
 }
@@ -257,8 +281,23 @@ func (l List) nextHead() {
 	}
 	var pos Pos
 	tr.First(&pos)
-	l.Root.A = uint64(pos.Item().Ref())
+	l.Root.A = uint64(l.plain(pos.Item().Ref()))
 	tr.Delete(&pos)
+	l.unpressFirst()
+}
+
+// nextTail finds a last block in the place of the one that was dropped.
+func (l List) nextTail() {
+	l.Root.B = 0
+	tr := l.tree()
+	if tr.Empty() {
+		return
+	}
+	var pos Pos
+	tr.Last(&pos)
+	l.Root.B = uint64(l.plain(pos.Item().Ref()))
+	tr.Delete(&pos)
+	l.unpressLast()
 }
 
 // DropTail takes out the last n elements; the List has at least as many.
@@ -275,12 +314,7 @@ func (l List) DropTail(n uint64) {
 			l.Root.N -= have
 			n -= have
 			*at = 0
-			if tr := l.tree(); !tr.Empty() {
-				var pos Pos
-				tr.Last(&pos)
-				l.Root.B = uint64(pos.Item().Ref())
-				tr.Delete(&pos)
-			}
+			l.nextTail()
 			continue
 		}
 		from := lp.At(-int(n))
@@ -336,7 +370,7 @@ func (l List) find(p *Place, i uint64) {
 		}
 	}
 	within := l.tree().At(&p.pos, i-n)
-	p.lp, p.first = l.view(p.pos.Item().Ref()), i-within
+	p.lp, p.first = l.open(p.pos.Item().Ref()), i-within
 }
 
 // Seek goes to element i, and reports whether there is one.
@@ -390,9 +424,22 @@ func (l List) spliceAt(p *Place, at, del int, ins []byte, delta int) {
 		return
 	}
 	it := p.pos.Item()
-	r := l.splice(it.Ref(), at, del, ins, delta)
-	p.lp = l.view(r)
-	l.tree().Set(&p.pos, NewItem(0, r, it.Weight()+delta))
+	r := it.Ref()
+	if l.pressed(r) {
+		lp := make(packed.List, 0, len(p.lp)+len(ins)-del)
+		lp = append(append(append(lp, p.lp[:at]...), ins...), p.lp[at+del:]...)
+		lp.SetHeader(delta)
+		l.DropNode(r)
+		r = l.newBlock(lp, 0, false)
+	} else {
+		r = l.splice(r, at, del, ins, delta)
+	}
+	tr := l.tree()
+	tr.Set(&p.pos, NewItem(0, r, it.Weight()+delta))
+	if l.Depth > 0 {
+		l.settleBlock(tr, &p.pos, 0, true)
+	}
+	p.lp = l.open(p.pos.Item().Ref())
 }
 
 // Set replaces the element. The place stays good.
@@ -400,7 +447,7 @@ func (l List) Set(p *Place, elem []byte) {
 	var buf [64]byte
 	ins := packed.Entry(buf[:0], elem)
 	del := p.lp.Next(p.at) - p.at
-	if grow := len(ins) - del; grow > 0 && p.lp.Len() > 1 && blockHeader+len(p.lp)+grow > l.blockMost() {
+	if grow := len(ins) - del; p.lp.Len() > 1 && (grow > 0 && blockHeader+len(p.lp)+grow > l.blockMost() || l.Alone > 0 && len(elem) >= l.Alone) {
 		l.Insert(p, elem)
 		l.Next(p)
 		l.Delete(p)
@@ -419,21 +466,13 @@ func (l List) Insert(p *Place, elem []byte) {
 		l.Seek(p, 0)
 		return
 	}
-	r := l.block(p)
-	if l.fits(r, len(ins)) {
+	if l.fits(p.lp, elem) {
 		l.spliceAt(p, p.at, 0, ins, 1)
 		return
 	}
 	l.cut(p)
 	l.InsertBehind(p.i-1, elem)
 	l.Seek(p, p.i)
-}
-
-func (l List) block(p *Place) Ref {
-	if p.edge != 0 {
-		return Ref(*l.edgeOf(p))
-	}
-	return p.pos.Item().Ref()
 }
 
 // InsertBehind adds an element behind element i.
@@ -447,7 +486,7 @@ func (l List) InsertBehind(i uint64, elem []byte) {
 	at := p.lp.Next(p.at)
 	var buf [64]byte
 	ins := packed.Entry(buf[:0], elem)
-	if l.fits(l.block(&p), len(ins)) {
+	if l.fits(p.lp, elem) {
 		l.spliceAt(&p, at, 0, ins, 1)
 		return
 	}
@@ -456,6 +495,7 @@ func (l List) InsertBehind(i uint64, elem []byte) {
 		rank := p.first + uint64(p.lp.Len()) - uint64(l.view(Ref(l.Root.A)).Len())
 		l.Root.N++
 		l.tree().InsertAt(rank, NewItem(0, l.blockOf(elem, false), 1))
+		l.settleAt(rank)
 		return
 	}
 	l.Seek(&p, i+1)
@@ -481,11 +521,13 @@ func (l List) cut(p *Place) {
 		// The left part is no longer the last.
 		l.tree().Append(l.seal(Ref(l.Root.B)))
 		l.Root.B = uint64(right)
+		l.pressLast()
 	case l.Root.B == 0:
 		l.Root.B = uint64(right)
 	default:
 		rank := p.first + uint64(left) - uint64(l.view(Ref(l.Root.A)).Len())
 		l.tree().InsertAt(rank, NewItem(0, right, int(count)))
+		l.settleAt(rank)
 	}
 }
 
@@ -520,18 +562,14 @@ func (l List) DeleteRange(i, n uint64) {
 		// The whole block: one between, since there are elements before and behind, or the last.
 		l.Root.N -= k
 		if p.edge != 0 {
-			edge := l.edgeOf(&p)
-			l.DropNode(Ref(*edge))
-			*edge = 0
-			if tr := l.tree(); !tr.Empty() {
-				tr.Last(&p.pos)
-				l.Root.B = uint64(p.pos.Item().Ref())
-				tr.Delete(&p.pos)
-			}
+			l.DropNode(Ref(*l.edgeOf(&p)))
+			l.nextTail()
 			continue
 		}
 		l.DropNode(p.pos.Item().Ref())
 		l.tree().Delete(&p.pos)
+		l.unpressFirst()
+		l.unpressLast()
 	}
 }
 
@@ -549,7 +587,12 @@ func (l List) Drop() {
 
 // CloneFrom makes l, which is empty, a copy of src, which may lie in another heap.
 func (l List) CloneFrom(src List) {
-	clone := func(r Ref) Ref { return l.newBlock(src.view(r), 0, false) }
+	clone := func(r Ref) Ref {
+		if src.pressed(r) {
+			return l.newPressed(src.pressedBytes(r))
+		}
+		return l.newBlock(src.view(r), 0, false)
+	}
 	if r := Ref(src.Root.A); r != 0 {
 		l.Root.A = uint64(clone(r))
 	}
