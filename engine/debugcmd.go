@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"tidemark/engine/command"
+	"tidemark/engine/config"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/keyspace/coll"
+	"tidemark/engine/keyspace/packed"
 	"tidemark/engine/rdb"
 )
 
@@ -32,6 +35,7 @@ func debugSubs() []debugSub {
 		{"config-rewrite-force-all", false, 0, 0, "CONFIG-REWRITE-FORCE-ALL", "Like CONFIG REWRITE, but write all directives, also those that have their default.",
 			(*Server).debugRewriteAll},
 		{"error", false, 1, 1, "ERROR <string>", "Reply with this error.", func(_ *Server, c *command.Ctx, a [][]byte) { c.W.Error(string(a[0])) }},
+		{"listpack", true, 1, 1, "LISTPACK <key>", "Write the packed list that a small collection is, an element a line, to the server's log.", (*Server).debugListpack},
 		{"loadaof", true, 0, 0, "LOADAOF", "Drop the data and load them again from the AOF.", (*Server).debugLoadAOF},
 		{"log", false, 1, 1, "LOG <message>", "Write a message to the server's log.", func(s *Server, c *command.Ctx, a [][]byte) {
 			s.log.Warningf("DEBUG LOG: %s", a[0])
@@ -41,6 +45,8 @@ func debugSubs() []debugSub {
 		{"panic", false, 0, 0, "PANIC", "Crash the server.", func(*Server, *command.Ctx, [][]byte) { panic("DEBUG PANIC called at Unix time " + time.Now().String()) }},
 		{"populate", true, 1, 3, "POPULATE <count> [<prefix>] [<size>]", "Create <count> string keys named key:<num>, or <prefix>:<num>.", (*Server).debugPopulate},
 		{"protocol", false, 1, 1, "PROTOCOL <type>", "Reply with a test value of the type.", func(_ *Server, c *command.Ctx, a [][]byte) { debugProtocol(c, a[0]) }},
+		{"quicklist-packed-threshold", false, 1, 1, "QUICKLIST-PACKED-THRESHOLD <size>",
+			"Give elements of that size and more a block of a large list to themselves (0: only those that need it).", (*Server).debugAlone},
 		{"reload", true, 0, -1, "RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Save the data to the RDB file and load them again.", (*Server).debugReload},
 		{"set-active-expire", false, 1, 1, "SET-ACTIVE-EXPIRE <0|1>", "Switch active expiry off or on.", (*Server).debugSetActiveExpire},
 		{"sleep", false, 1, 1, "SLEEP <seconds>", "Stop the server for so long. Decimals allowed.", (*Server).debugSleep},
@@ -205,9 +211,74 @@ func (s *Server) debugObject(c *command.Ctx, args [][]byte) {
 			// DUMP adds a byte for the type, two for the version and eight for the checksum.
 			size = fmt.Sprintf(" serializedlength:%d", len(rdb.AppendDump(nil, k.Shard, r, s.cfg.Load().RDBCompression))-11)
 		}
-		c.W.Simple(fmt.Sprintf("Value at:0x%x refcount:1 encoding:%s%s lru:%d lru_seconds_idle:%d", uint64(r),
-			k.Shard.Encoding(r), size, word, c.IdleSeconds(word)))
+		list := ""
+		if len(args) == 1 && k.Shard.Encoding(r) == keyspace.QuickList {
+			list = s.quickListStats(k.Shard, r)
+		}
+		c.W.Simple(fmt.Sprintf("Value at:0x%x refcount:1 encoding:%s%s lru:%d lru_seconds_idle:%d%s", uint64(r),
+			k.Shard.Encoding(r), size, word, c.IdleSeconds(word), list))
 	})
+}
+
+// quickListStats describes the blocks of a large list. Their sizes are those of the packed lists, compressed or not.
+func (s *Server) quickListStats(sh *keyspace.Shard, r keyspace.Ref) string {
+	m := sh.Open(r)
+	l := coll.List{Mem: &m}
+	blocks, bytes := 0, 0
+	for i := uint64(0); i < l.Len(); blocks++ {
+		lp, first := l.Block(i)
+		bytes += len(lp)
+		i = first + uint64(lp.Len())
+	}
+	v := s.cfg.Load()
+	compressed := 0
+	if v.ListCompressDepth > 0 {
+		compressed = 1
+	}
+	return fmt.Sprintf(" ql_nodes:%d ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:%d ql_uncompressed_size:%d",
+		blocks, float64(l.Len())/float64(blocks), v.ListMaxListpackSize, compressed, bytes)
+}
+
+// mostLogged is how many elements DEBUG LISTPACK writes.
+const mostLogged = 1000
+
+func (s *Server) debugListpack(c *command.Ctx, args [][]byte) {
+	s.withKey(c, args[0], func(k *command.Key) {
+		r := k.Shard.Find(c.DB, k.Hash, k.Name)
+		switch {
+		case r == 0 || c.Expired(k.Shard, r):
+			c.W.Error(command.ErrNoSuchKey)
+			return
+		case k.Shard.Encoding(r) == keyspace.ListPackEx:
+			s.logPacked(k.Name, k.Shard.Triples(r))
+		case k.Shard.Encoding(r) == keyspace.ListPack:
+			s.logPacked(k.Name, k.Shard.Value(r))
+		default:
+			c.W.Error("ERR Not a listpack encoded object.")
+			return
+		}
+		c.W.Simple("Listpack structure written to the log")
+	})
+}
+
+func (s *Server) logPacked(key []byte, l packed.List) {
+	s.log.Noticef("Packed list of %.128q: %d bytes, %d elements", key, len(l), l.Len())
+	var buf [20]byte
+	for at, i := packed.HeaderBytes, 0; !l.AtEnd(at) && i < mostLogged; i++ {
+		next := l.Next(at)
+		s.log.Noticef("  %d: at %d, %d bytes: %.128q", i, at, next-at, l.Text(at, &buf))
+		at = next
+	}
+}
+
+func (s *Server) debugAlone(c *command.Ctx, args [][]byte) {
+	n, err := config.ParseMemory(string(args[0]))
+	if err != nil || n >= 4<<30 {
+		c.W.Error("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
+		return
+	}
+	s.store.Limits.ListAlone.Store(int64(n))
+	c.W.OK()
 }
 
 // withKey calls f with the key's shard locked.

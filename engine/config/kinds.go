@@ -159,7 +159,7 @@ type memory struct {
 
 func (k memory) set(v *Values, d *Directive, in input) error {
 	return setOne(v, d, in, k.at, func(s string) (int64, error) {
-		n, err := parseMemory(s)
+		n, err := ParseMemory(s)
 		if err != nil {
 			return 0, err
 		}
@@ -197,7 +197,7 @@ func (k share) set(v *Values, d *Directive, in input) error {
 			}
 			return -n, nil
 		}
-		n, err := parseMemory(s)
+		n, err := ParseMemory(s)
 		if err != nil {
 			return 0, errPercent
 		}

@@ -106,8 +106,8 @@ func (outputLimits) set(v *Values, d *Directive, in input) error {
 		if class < 0 {
 			return errors.New("Invalid client class specified in buffer limit configuration.")
 		}
-		hard, err1 := parseMemory(a[1])
-		soft, err2 := parseMemory(a[2])
+		hard, err1 := ParseMemory(a[1])
+		soft, err2 := ParseMemory(a[2])
 		seconds, err3 := strconv.ParseInt(a[3], 10, 64)
 		if err1 != nil || err2 != nil || err3 != nil || hard > math.MaxInt64 || soft > math.MaxInt64 || seconds < 0 {
 			return errors.New("Error in hard, soft or soft_seconds setting in buffer limit configuration.")

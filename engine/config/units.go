@@ -22,9 +22,9 @@ var memoryUnits = []struct {
 	bytes uint64
 }{{"gb", 1 << 30}, {"mb", 1 << 20}, {"kb", 1 << 10}, {"g", 1e9}, {"m", 1e6}, {"k", 1e3}, {"b", 1}, {"", 1}}
 
-// parseMemory reads a size such as 64mb: k, m, g are powers of 1000, kb, mb, gb of 1024, in any case. A size that no
+// ParseMemory reads a size such as 64mb: k, m, g are powers of 1000, kb, mb, gb of 1024, in any case. A size that no
 // 64 bits hold becomes the largest one, as in Redis.
-func parseMemory(s string) (uint64, error) {
+func ParseMemory(s string) (uint64, error) {
 	digits := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' })
 	if digits < 0 {
 		digits = len(s)

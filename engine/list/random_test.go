@@ -99,11 +99,13 @@ func TestRandomCommands(t *testing.T) {
 // Whatever is executed, in whatever blocks, the keyspace stays sound, and replaying the log gives the same lists.
 func TestReplayGivesTheSame(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
-	for _, fill := range []int64{-2, -1, 1, 3, 16} {
-		t.Run(fmt.Sprint("fill", fill), func(t *testing.T) {
+	for i, fill := range []int64{-2, -1, 1, 3, 16, -2, -1, 1, 3, 16} {
+		depth := int64(i / 5)
+		t.Run(fmt.Sprint("fill", fill, "depth", depth), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			r := commandtest.Logged(t, families()...)
 			r.C.Store.Limits.ListSize.Store(fill)
+			r.C.Store.Limits.ListDepth.Store(depth)
 			r.C.Now = 1_700_000_000_000
 			for i := range 4000 {
 				r.Do(request(rnd, 6, element)...)
@@ -154,11 +156,13 @@ func check(t *testing.T, r *commandtest.Runner, seed uint64) {
 // model does to slices what the commands do to lists, as far as a large list's structure is concerned.
 func TestLargeListsAgainstSlices(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
-	for _, fill := range []int64{1, 2, 5, 40, -1} {
-		t.Run(fmt.Sprint("fill", fill), func(t *testing.T) {
+	for i, fill := range []int64{1, 2, 5, 40, -1, 1, 2, 5, 40, -1} {
+		depth := int64(i / 5)
+		t.Run(fmt.Sprint("fill", fill, "depth", depth), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 2))
 			r := commandtest.New(t, families()...)
 			r.C.Store.Limits.ListSize.Store(fill)
+			r.C.Store.Limits.ListDepth.Store(depth)
 			var model []string
 			for i := range 2000 {
 				e := strconv.Itoa(rnd.IntN(50))
