@@ -108,10 +108,10 @@ func (w *collWorld) add(s *Shard, c *Coll, m *collModel, n int) {
 		switch d := c.Dict(); m.Type {
 		case List:
 			if w.rnd.IntN(2) == 0 {
-				c.List(-2).PushHead(e)
+				c.List(coll.ListRules{Fill: -2}).PushHead(e)
 				m.List = slices.Insert(m.List, 0, string(e))
 			} else {
-				c.List(-2).PushTail(e)
+				c.List(coll.ListRules{Fill: -2}).PushTail(e)
 				m.List = append(m.List, string(e))
 			}
 		case Set:
@@ -138,10 +138,10 @@ func (w *collWorld) remove(c *Coll, m *collModel, n int) {
 	if m.Type == List {
 		n = min(n, len(m.List))
 		if w.rnd.IntN(2) == 0 {
-			c.List(-2).DropHead(uint64(n))
+			c.List(coll.ListRules{Fill: -2}).DropHead(uint64(n))
 			m.List = m.List[n:]
 		} else {
-			c.List(-2).DropTail(uint64(n))
+			c.List(coll.ListRules{Fill: -2}).DropTail(uint64(n))
 			m.List = m.List[:len(m.List)-n]
 		}
 		return
