@@ -161,13 +161,13 @@ func (r *replayer) dealBatch(rd *round) bool {
 	for i := range batch {
 		x := &batch[i]
 		r.findKey(x)
-		if x.d != nil && x.d.Flags&command.Write != 0 && (x.key.Name == nil || x.d.Scope != command.ScopeKeys || x.d.Everywhere != nil) {
+		if x.d != nil && x.d.Replayed() && (x.key.Name == nil || x.d.Scope != command.ScopeKeys || x.d.Everywhere != nil) {
 			return false
 		}
 	}
 	for i := range batch {
 		x := &batch[i]
-		if x.d == nil || x.d.Flags&command.Write == 0 {
+		if x.d == nil || !x.d.Replayed() {
 			r.one(x) // SELECT
 			continue
 		}

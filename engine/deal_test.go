@@ -38,6 +38,8 @@ func TestReplayInLanes(t *testing.T) {
 	randomWrites(t, source, rnd, 3000)
 	c := dial(t, source)
 	eventually(t, "what expires has expired", func() bool { return !strings.Contains(c.do("INFO keyspace"), "expires=1") })
+	c.do("PFADD last a b c")
+	c.do("PFCOUNT last") // no write, and yet in the log: it must not overtake what comes before
 	stream := logBytes(t, source, 0)
 	want := c.do("DEBUG DIGEST")
 	for _, lanes := range []int{0, 1, 2, 3, mostLanes} {

@@ -72,7 +72,7 @@ func randomWrites(t testing.TB, s *Server, rnd *rand.Rand, n int) {
 	big := strings.Repeat("x", 100_000)
 	one := func() string {
 		k := "k" + strconv.Itoa(rnd.IntN(200))
-		switch rnd.IntN(12) {
+		switch rnd.IntN(14) {
 		case 0:
 			return "DEL " + k
 		case 1:
@@ -91,6 +91,10 @@ func randomWrites(t testing.TB, s *Server, rnd *rand.Rand, n int) {
 			return "RENAME " + k + " k" + strconv.Itoa(rnd.IntN(200))
 		case 8:
 			return "SETBIT bits " + strconv.Itoa(rnd.IntN(5000)) + " 1"
+		case 9:
+			return "PFADD hll" + strconv.Itoa(rnd.IntN(3)) + " " + strconv.Itoa(rnd.IntN(1000))
+		case 10:
+			return "PFCOUNT hll" + strconv.Itoa(rnd.IntN(3)) // no write, and in the log all the same
 		}
 		return "SET " + k + " " + strconv.Itoa(rnd.Int())
 	}

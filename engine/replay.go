@@ -243,7 +243,7 @@ func (e *executor) one(x *replayed) {
 		db, _ := command.ParseInt(x.args[1])
 		c.DB = int(db)
 		return
-	case x.d.Flags&(command.Write|command.MayReplicate) == 0:
+	case !x.d.Replayed():
 		return // PING and the like keep a replication stream alive, MULTI and EXEC hold a block together
 	}
 	c.Cmd, c.Args, c.Raw = x.d, x.args, nil

@@ -220,6 +220,9 @@ func (d *Descriptor) needsAll(args [][]byte) bool {
 	return d.Scope == ScopeAll || d.Everywhere != nil && d.Everywhere(args)
 }
 
+// Replayed reports whether the command does anything when it stands in a log: PING and MULTI do not.
+func (d *Descriptor) Replayed() bool { return d.Flags&(Write|MayReplicate) != 0 }
+
 // FullName is "config|get" for a subcommand.
 func (d *Descriptor) FullName() string {
 	if d.Parent != "" {
