@@ -14,6 +14,7 @@ const beatEvery = time.Second
 // beatLocked sets the heartbeat going. mu must be held.
 func (sh *Shipper) beatLocked() {
 	if sh.beat == nil && !sh.stopped {
+		sh.pinged.CompareAndSwap(0, time.Now().UnixNano()) // the first PING comes after the first period
 		sh.beat = time.AfterFunc(beatEvery, sh.heartbeat)
 	}
 }

@@ -27,7 +27,7 @@ type Store struct {
 	LFULogFactor, LFUDecayMinutes atomic.Int64
 	// LazyExpire logs expired keys as UNLINK rather than DEL (lazyfree-lazy-expire).
 	LazyExpire atomic.Bool
-	// LazyServerDel logs a set that SPOP empties as UNLINK rather than DEL (lazyfree-lazy-server-del).
+	// LazyServerDel logs a set that SPOP empties, and a key that RESTORE removes, as UNLINK rather than DEL (lazyfree-lazy-server-del).
 	LazyServerDel atomic.Bool
 	// MaxBulkBytes is proto-max-bulk-len: no command makes a string longer than that.
 	MaxBulkBytes atomic.Int64

@@ -125,7 +125,13 @@ func restoreKey(c *command.Ctx) {
 	if volatile && c.Past(at) {
 		made.Discard()
 		if r != 0 {
-			c.RemovePast(k, r)
+			word := delWord
+			if c.Store.LazyServerDel.Load() {
+				word = unlinkWord
+			}
+			k.Shard.Delete(c.DB, k.Hash, r)
+			c.Effect(word, k.Name)
+			c.Changed(k)
 		}
 		c.W.OK()
 		return

@@ -478,7 +478,7 @@ func logList(c *command.Ctx, k *command.Key, r keyspace.Ref) {
 	flush()
 }
 
-var delWord, rpushWord = []byte("DEL"), []byte("RPUSH")
+var delWord, unlinkWord, rpushWord = []byte("DEL"), []byte("UNLINK"), []byte("RPUSH")
 
 // sortScore reads a number as SORT does: all that C's strtod takes, which includes white space before it and hexadecimal. Nothing at all
 // is 0. What is too large or too small for a double, and NaN, is no number.
