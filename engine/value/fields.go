@@ -27,9 +27,9 @@ func Field(s *keyspace.Shard, r keyspace.Ref, name []byte, now int64, buf *[20]b
 
 // FieldAt returns the value of a field, and when it expires (Unix ms, or keyspace.NoExpire), also if that has gone by.
 func FieldAt(s *keyspace.Shard, r keyspace.Ref, name []byte, buf *[20]byte) (val []byte, expireAt int64, ok bool) {
-	var enc [80]byte
 	switch s.Encoding(r) {
 	case keyspace.ListPack:
+		var enc [80]byte
 		l := packed.List(s.Value(r))
 		at := l.Find(packed.HeaderBytes, packed.Encode(enc[:0], name), 2)
 		if at == 0 {
@@ -37,6 +37,7 @@ func FieldAt(s *keyspace.Shard, r keyspace.Ref, name []byte, buf *[20]byte) (val
 		}
 		return l.Text(l.Next(at), buf), keyspace.NoExpire, true
 	case keyspace.ListPackEx:
+		var enc [80]byte
 		l := s.Triples(r)
 		at := l.Find(packed.HeaderBytes, packed.Encode(enc[:0], name), 3)
 		if at == 0 {
