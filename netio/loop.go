@@ -259,7 +259,11 @@ func (l *Loop) wait() int {
 	before := l.mono
 	l.readClock()
 	l.blocked += l.mono - before
-	l.lastYield = l.mono
+	if l.mono-before > yieldNanos {
+		// A shorter wait is no yield: to the runtime's monitor thread it is one more part of the same time slice, at whose end it takes the
+		// processor away, and then looks every 20 µs.
+		l.lastYield = l.mono
+	}
 	if n > 1 {
 		l.spin++
 	}
