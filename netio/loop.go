@@ -14,7 +14,8 @@ import (
 
 const (
 	maxEvents    = 256
-	yieldNanos   = 5e6 // how often a busy loop lets the scheduler run (design D3b)
+	yieldNanos   = 5e6  // how often a busy loop lets the scheduler run (design D3b)
+	longWait     = 20e6 // after a wait of that length the processor was taken away in any case
 	maxKeptParts = 64
 )
 
@@ -259,9 +260,9 @@ func (l *Loop) wait() int {
 	before := l.mono
 	l.readClock()
 	l.blocked += l.mono - before
-	if l.mono-before > yieldNanos {
-		// A shorter wait is no yield: to the runtime's monitor thread it is one more part of the same time slice, at whose end it takes the
-		// processor away, and then looks every 20 µs.
+	if l.mono-before > longWait {
+		// A shorter wait is no yield: to the runtime's monitor thread it is one more part of the same time slice, at whose end, after 10 ms, it
+		// takes the processor away, and then looks every 20 µs.
 		l.lastYield = l.mono
 	}
 	if n > 1 {
