@@ -53,6 +53,8 @@ func setLimits(l *value.Limits, v *config.Values) {
 	l.ZSetValue.Store(v.ZSetMaxValueBytes)
 	l.ListSize.Store(v.ListMaxListpackSize)
 	l.ListDepth.Store(v.ListCompressDepth)
+	l.StreamBytes.Store(v.StreamNodeMaxBytes)
+	l.StreamEntries.Store(v.StreamNodeMaxEntries)
 	l.HLLSparseBytes.Store(v.HLLSparseMaxBytes)
 }
 
@@ -120,7 +122,8 @@ func (s *Server) watchConfig() {
 	s.cfg.OnChangeOf([]string{"requirepass", "protected-mode", "maxmemory", "maxmemory-clients", "maxmemory-policy", "maxmemory-samples",
 		"maxmemory-eviction-tenacity", "lazyfree-lazy-eviction", "lfu-log-factor", "lfu-decay-time", "lazyfree-lazy-expire", "lazyfree-lazy-server-del", "proto-max-bulk-len",
 		"latency-tracking", "loglevel", "hash-max-listpack-entries", "hash-max-listpack-value", "set-max-intset-entries", "set-max-listpack-entries",
-		"set-max-listpack-value", "zset-max-listpack-entries", "zset-max-listpack-value", "list-max-listpack-size", "list-compress-depth", "hll-sparse-max-bytes"},
+		"set-max-listpack-value", "zset-max-listpack-entries", "zset-max-listpack-value", "list-max-listpack-size", "list-compress-depth",
+		"stream-node-max-bytes", "stream-node-max-entries", "hll-sparse-max-bytes"},
 		func(_, v *config.Values) error {
 			if err := s.applyConfig(v); err != nil {
 				return err

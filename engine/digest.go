@@ -5,11 +5,13 @@ import (
 	"crypto/sha1"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"strconv"
 
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/keyspace/coll"
 	"tidemark/engine/value"
 )
 
@@ -35,7 +37,11 @@ func (d *digest) mix(p []byte) {
 // value mixes a value with its type and its having an expiry; the time itself does not count. So it is with a hash's fields.
 func (d *digest) value(s *keyspace.Shard, r keyspace.Ref) {
 	var kind [4]byte
-	binary.BigEndian.PutUint32(kind[:], uint32(s.Type(r)))
+	number := uint32(s.Type(r))
+	if s.Type(r) == keyspace.Stream { // Redis has modules' types before it
+		number++
+	}
+	binary.BigEndian.PutUint32(kind[:], number)
 	d.mix(kind[:])
 	switch s.Type(r) {
 	case keyspace.String:
@@ -69,9 +75,26 @@ func (d *digest) value(s *keyspace.Shard, r keyspace.Ref) {
 			d.add(one[:])
 			return true
 		})
+	case keyspace.Stream:
+		m := s.Open(r)
+		d.stream(coll.Stream{Mem: &m})
 	}
 	if s.ExpireAt(r) != keyspace.NoExpire {
 		d.add([]byte("!!expire!!"))
+	}
+}
+
+// stream mixes the entries; consumer groups do not count.
+func (d *digest) stream(s coll.Stream) {
+	var p coll.StreamPlace
+	var f, v [20]byte
+	for ok := s.Seek(&p, coll.StreamID{}); ok; ok = s.Next(&p) {
+		d.mix(fmt.Appendf(nil, "%d.%d", p.ID.Ms, p.ID.Seq))
+		w := p.Fields()
+		for name, val, ok := w.Next(&f, &v); ok; name, val, ok = w.Next(&f, &v) {
+			d.mix(name)
+			d.mix(val)
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ import (
 	"tidemark/engine/list"
 	"tidemark/engine/serverlog"
 	"tidemark/engine/set"
+	"tidemark/engine/stream"
 	"tidemark/engine/strings"
 	"tidemark/engine/zset"
 	"tidemark/netio"
@@ -106,7 +107,7 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 	ext.Attach(s)
 	s.table = command.NewTable(s.tableFamilies(strings.Commands(), list.Commands(), zset.Commands(), set.Commands(), hyperloglog.Commands(), geo.Commands(), bitmap.Commands(), generic.Commands(), hash.Commands(),
 		transactionCommands(), s.connectionCommands(), s.clientCommands(), s.serverCommands(),
-		s.commandCommands(), s.debugCommands())...)
+		s.commandCommands(), s.debugCommands(), stream.Commands())...)
 	for _, r := range v.RenameCommands {
 		if err := s.table.Rename(r.From, r.To); err != nil {
 			return nil, fmt.Errorf("%s: rename-command: %w", r.Where, err)

@@ -21,6 +21,8 @@ var docsNewer = map[string]string{
 	"geopos":                  "likewise",
 	"pfmerge":                 "7.2 lets it do without sources",
 	"quit":                    "7.2 deprecates it",
+	"xinfo|consumers":         "7.2 tells when a consumer was active",
+	"xinfo|stream":            "likewise",
 	"zrank":                   "7.2 gave it WITHSCORE",
 	"zrevrank":                "likewise",
 }

@@ -116,6 +116,8 @@ type KeySpec struct {
 	Begin   int
 	Keyword string
 	From    int
+	// First, if set, finds the first key in place of the search for Keyword, which is only what clients are told. 0: there is none.
+	First func(args [][]byte) int
 
 	// Unknown: no such rule tells where keys stand. Find gives the only one of a request (0: there is none); without Find they cannot be told
 	// from the arguments at all, and Descriptor.Everywhere is set.

@@ -80,6 +80,9 @@ func (d *Descriptor) KeyFlagsOf(args [][]byte, p KeyPos) KeyFlags {
 }
 
 func (ks *KeySpec) search(args [][]byte) int {
+	if ks.First != nil {
+		return ks.First(args)
+	}
 	if ks.From >= 0 {
 		for i := max(ks.From, 1); i < len(args)-1; i++ {
 			if sameWord(args[i], ks.Keyword) {

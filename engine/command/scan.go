@@ -110,6 +110,25 @@ func (c *Ctx) prependHeader(at int, kind byte, n int64) {
 	c.prepend(at, append(strconv.AppendInt(append(a[:0], kind), n, 10), '\r', '\n'))
 }
 
+// PrependBulk puts a short bulk string before what was written from at on.
+func (c *Ctx) PrependBulk(at int, b []byte) {
+	var a [96]byte
+	h := append(strconv.AppendInt(append(a[:0], '$'), int64(len(b)), 10), '\r', '\n')
+	c.prepend(at, append(append(h, b...), '\r', '\n'))
+}
+
+// PrependMap is PrependArray for a map of n pairs, which RESP2 gets as an array of all keys and values.
+func (c *Ctx) PrependMap(at int, n int64) {
+	var a [24]byte
+	h := append(a[:0], '*')
+	if c.W.RESP3 {
+		h[0] = '%'
+	} else {
+		n *= 2
+	}
+	c.prepend(at, append(strconv.AppendInt(h, n, 10), '\r', '\n'))
+}
+
 func (c *Ctx) prepend(at int, h []byte) {
 	w := c.W
 	end := len(w.B)

@@ -16,7 +16,7 @@ import (
 // within a millisecond.
 //
 //	c := s.Edit(db, h, r)         // tells a running snapshot, before anything changes
-//	d := c.Dict()                 // or Tree, List
+//	d := c.Dict()                 // or Tree, List, Stream
 //	d.Insert(...)
 //	gone := s.Settle(&c)          // accounts for it; an empty collection goes with its key
 
@@ -52,6 +52,9 @@ func (c *Coll) Dict() coll.Dict { return coll.Dict{Mem: &c.Mem} }
 
 // List returns the collection as a list whose blocks are bounded by fill (list-max-listpack-size).
 func (c *Coll) List(rules coll.ListRules) coll.List { return coll.List{Mem: &c.Mem, ListRules: rules} }
+
+// Stream returns the collection as a stream.
+func (c *Coll) Stream() coll.Stream { return coll.Stream{Mem: &c.Mem} }
 
 // Members returns the collection's tree of elements by score and member.
 func (c *Coll) Members() coll.Tree { return coll.Tree{Mem: &c.Mem, Tie: coll.TieKey} }
@@ -304,6 +307,8 @@ func clone(typ Type, enc Encoding, dst, src *coll.Mem, move bool) {
 		})
 	case typ == List && enc == QuickList:
 		coll.List{Mem: dst}.CloneFrom(coll.List{Mem: src})
+	case typ == Stream && enc == StreamTree:
+		coll.Stream{Mem: dst}.CloneFrom(coll.Stream{Mem: src})
 	default:
 		panic(fmt.Sprintf("BUG: keyspace: no %v is a %v", typ, enc))
 	}
@@ -321,6 +326,8 @@ func drop(typ Type, enc Encoding, m *coll.Mem) {
 		coll.Dict{Mem: m}.Drop()
 	case typ == List && enc == QuickList:
 		coll.List{Mem: m}.Drop()
+	case typ == Stream && enc == StreamTree:
+		coll.Stream{Mem: m}.Drop()
 	default:
 		panic(fmt.Sprintf("BUG: keyspace: no %v is a %v", typ, enc))
 	}
@@ -336,6 +343,8 @@ func (s *Shard) checkRoot(t *table, r Ref) error {
 	switch typ := Type(w >> typeShift & 7); typ {
 	case List:
 		err = coll.List{Mem: &m}.Check()
+	case Stream:
+		err = coll.Stream{Mem: &m}.Check()
 	case Hash, Set:
 		err = errors.Join(d.Check(), tree.Check())
 	case ZSet:

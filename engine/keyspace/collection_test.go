@@ -21,9 +21,9 @@ import (
 type collModel struct {
 	Type  Type
 	At    int64
-	Elems map[string]float64 // of sets and sorted sets
-	List  []string
-	Bytes []byte // of small collections and strings
+	Elems map[string]float64 // of sets and sorted sets; what is pending in a stream's group
+	List  []string           // of lists, and a stream's entries
+	Bytes []byte             // of small collections and strings
 }
 
 func (m collModel) clone() collModel {
@@ -50,6 +50,22 @@ func readColl(s *Shard, r Ref) collModel {
 		var p coll.Place
 		for ok := l.Seek(&p, 0); ok; ok = l.Next(&p) {
 			m.List = append(m.List, string(p.Text(&buf)))
+		}
+	case Stream:
+		m.Elems = map[string]float64{}
+		st := coll.Stream{Mem: &c}
+		var p coll.StreamPlace
+		var f, v [20]byte
+		for ok := st.Seek(&p, coll.StreamID{}); ok; ok = st.Next(&p) {
+			w := p.Fields()
+			_, val, _ := w.Next(&f, &v)
+			m.List = append(m.List, fmt.Sprintf("%d %s", p.ID.Ms, val))
+		}
+		if g, ok := st.FindGroup([]byte("g")); ok {
+			var q coll.PendingPlace
+			for ok := g.Seek(&q, coll.StreamID{}); ok; ok = g.Next(&q) {
+				m.Elems[fmt.Sprint(q.ID.Ms)] = float64(q.Delivered)
+			}
 		}
 	case Set:
 		m.Elems = map[string]float64{}
@@ -114,6 +130,8 @@ func (w *collWorld) add(s *Shard, c *Coll, m *collModel, n int) {
 				c.List(coll.ListRules{Fill: -2}).PushTail(e)
 				m.List = append(m.List, string(e))
 			}
+		case Stream:
+			w.addEntry(c.Stream(), m, e)
 		case Set:
 			if _, ok := m.Elems[string(e)]; !ok {
 				d.Insert(h, d.NewElem(coll.Member, e, nil, 0))
@@ -133,8 +151,65 @@ func (w *collWorld) add(s *Shard, c *Coll, m *collModel, n int) {
 	}
 }
 
+// addEntry adds an entry to a stream, and has it pending at times.
+func (w *collWorld) addEntry(st coll.Stream, m *collModel, val []byte) {
+	id, _ := st.Head().Last.Next()
+	id.Ms, id.Seq = id.Ms+1, 0
+	st.Append(id, [][]byte{[]byte("field"), val}, 4096, 100)
+	m.List = append(m.List, fmt.Sprintf("%d %s", id.Ms, val))
+	if w.rnd.IntN(3) > 0 {
+		return
+	}
+	g, ok := st.EditGroup([]byte("g"))
+	if !ok {
+		g = st.AddGroup([]byte("g"), coll.StreamID{}, 0)
+	}
+	who := fmt.Append(nil, "consumer", w.rnd.IntN(3))
+	c, ok := g.EditConsumer(who)
+	if !ok {
+		c = g.AddConsumer(who, 1, 1)
+	}
+	at := w.rnd.Int64N(1000)
+	g.Deliver(id, &c, at, 1)
+	m.Elems[fmt.Sprint(id.Ms)] = float64(at)
+}
+
+// removeEntries takes entries out of a stream, and what is pending of some.
+func (w *collWorld) removeEntries(st coll.Stream, m *collModel, n int) {
+	if n = min(n, len(m.List)); w.rnd.IntN(2) == 0 {
+		st.Trim(&coll.StreamTrim{MaxLen: uint64(len(m.List) - n)})
+		m.List = m.List[n:]
+	}
+	for range min(n, 30, len(m.List)) {
+		i := w.rnd.IntN(len(m.List))
+		var ms uint64
+		fmt.Sscan(m.List[i], &ms)
+		if !st.Delete(coll.StreamID{Ms: ms}) {
+			w.t.Fatalf("entry %d is lost", ms)
+		}
+		m.List = slices.Delete(slices.Clone(m.List), i, i+1)
+	}
+	if g, ok := st.EditGroup([]byte("g")); ok {
+		for id := range m.Elems {
+			if n--; n < 0 {
+				return
+			}
+			var ms uint64
+			fmt.Sscan(id, &ms)
+			if !g.Ack(coll.StreamID{Ms: ms}) {
+				w.t.Fatalf("what is pending of %d is lost", ms)
+			}
+			delete(m.Elems, id)
+		}
+	}
+}
+
 // remove takes elements out.
 func (w *collWorld) remove(c *Coll, m *collModel, n int) {
+	if m.Type == Stream {
+		w.removeEntries(c.Stream(), m, n)
+		return
+	}
 	if m.Type == List {
 		n = min(n, len(m.List))
 		if w.rnd.IntN(2) == 0 {
@@ -181,11 +256,14 @@ func (w *collWorld) step() {
 	}
 	switch op := w.rnd.IntN(100); {
 	case op < 12: // a new collection in the place of whatever is there
-		n := collModel{Type: []Type{List, Set, ZSet}[w.rnd.IntN(3)], At: w.expiry()}
+		n := collModel{Type: []Type{List, Set, ZSet, Stream}[w.rnd.IntN(4)], At: w.expiry()}
 		if n.Type != List {
 			n.Elems = map[string]float64{}
 		}
-		c := s.Draft(k.db, n.Type, map[Type]Encoding{List: QuickList, Set: HashTable, ZSet: SkipList}[n.Type])
+		c := s.Draft(k.db, n.Type, map[Type]Encoding{List: QuickList, Set: HashTable, ZSet: SkipList, Stream: StreamTree}[n.Type])
+		if n.Type == Stream {
+			c.Stream().Init()
+		}
 		w.add(s, c, &n, w.many())
 		if w.rnd.IntN(8) == 0 {
 			s.Discard(c)
@@ -233,7 +311,7 @@ func (w *collWorld) step() {
 			w.remove(&c, &m, w.many()*2)
 		}
 		gone := s.Settle(&c)
-		if empty := len(m.List)+len(m.Elems) == 0; gone != empty {
+		if empty := len(m.List)+len(m.Elems) == 0 && m.Type != Stream; gone != empty {
 			w.t.Fatalf("%v: gone %v, empty %v", k, gone, empty)
 		}
 		if w.m[k] = m; gone {

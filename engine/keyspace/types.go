@@ -34,7 +34,7 @@ const (
 	HashTable  Encoding = 8 // a coll.Dict, of a hash whose fields may expire also a coll.Tree
 	SkipList   Encoding = 9 // a coll.Dict and a coll.Tree of the same elements
 	QuickList  Encoding = 10
-	StreamTree Encoding = 11
+	StreamTree Encoding = 11 // a coll.Stream
 )
 
 var encodingNames = [...]string{"raw", "int", "embstr", "listpack", "intset", "listpackex", "", "", "hashtable", "skiplist", "quicklist", "stream"}

@@ -21,8 +21,9 @@ import (
 //	hash         hash (listpack) | bytes | or hash | fields | field, value | ...
 //	             hash with field expiry (listpack) | earliest : 64, little-endian | bytes: field, value, expiry, ... the earliest in front |
 //	             or hash with field expiry | earliest : 64 | fields | expiry - earliest + 1 as a length, 0: none | field, value | ...
+//	stream       see stream.go
 //
-// The last two are written only for hashes that have a field which expires: they are what makes a file one of VersionFieldExpiry.
+// The two with field expiry are written only for hashes that have a field which expires: they are what makes a file one of VersionFieldExpiry.
 const (
 	typeList        = 1
 	typeSet         = 2
@@ -86,6 +87,8 @@ func typeOf(s *keyspace.Shard, r keyspace.Ref) byte {
 			return typeHashExpiry
 		}
 		return typeHash
+	case keyspace.Stream:
+		return typeStream2
 	}
 	panic(fmt.Sprintf("BUG: rdb: no encoding of type %v", s.Type(r)))
 }
@@ -97,6 +100,9 @@ func (e *Encoder) appendValue(dst []byte, s *keyspace.Shard, r keyspace.Ref, p *
 		return e.appendSmall(dst, s, r, enc)
 	}
 	m := s.Open(r)
+	if enc == keyspace.StreamTree {
+		return e.appendStream(dst, &m, p)
+	}
 	limit := len(dst) + pieceBytes
 	d := coll.Dict{Mem: &m}
 	list := coll.List{Mem: &m}
@@ -190,6 +196,13 @@ const (
 	FormElems              // Elems are elements: of a hash field, value, ...; of a sorted set member, score (64 bits, little-endian), ...
 	// Of a hash whose item says FieldsExpire, elements come in threes; the third is the expiry in Unix ms, 0 for none: an integer of a packed list, in
 	// any order, or 64 bits, little-endian, of Elems.
+	// Parts of a stream, in the order in which they come. Numbers are of 64 bits, little-endian; an ID is two of them.
+	FormNode     // Value is a node's packed list; Elems: ID and number of entries
+	FormStream   // Elems: last ID, deleted ID, entries added
+	FormGroup    // Elems: name; last ID, entries read, 1 if those are not known
+	FormPending  // of the group. Elems: ID, when delivered, how often
+	FormConsumer // Elems: name; when seen, when active
+	FormOwned    // pending for the consumer. Elems: ID
 )
 
 const (
@@ -243,6 +256,8 @@ func (d *Decoder) value(op byte, it *Item) (err error) {
 		if op == typeHashExpiryPacked || op == typeHashExpiryPackedOld {
 			return d.packed(op, it)
 		}
+	case typeStream, typeStream2, typeStream3:
+		return d.stream(op, it)
 	default:
 		if int(op) < len(typeNames) && typeNames[op] != "" {
 			return &UnsupportedError{Offset: d.start, Type: typeName(op), Key: string(it.Key[:min(len(it.Key), 256)])}
@@ -272,6 +287,8 @@ func (d *Decoder) part(it *Item) (err error) {
 	switch d.op {
 	case typeQuicklist, typeQuicklist2:
 		err = d.node(it)
+	case typeStream, typeStream2, typeStream3:
+		err = d.streamPart(it)
 	default:
 		it.Form = FormElems
 		err = d.elems(it)

@@ -58,21 +58,22 @@ type Decoder struct {
 	crc   uint64
 	crcAt int // buf[:crcAt] is in crc
 
-	version  int
-	db       int
-	started  bool
-	fixed    bool   // buf is all there is, and not ours to write to
-	viewed   bool   // the latest string is a view of buf
-	key      []byte // strings that are not views of buf
-	hold     []byte
-	spare    []byte
-	left     uint64 // elements, or nodes, of the present value that are not read
-	op       byte   // its type
-	earliest int64  // expiry of its fields
-	open     Item   // what its parts have in common
-	deep     bool   // look for elements that stand twice
-	start    int64  // of the current item
-	err      error
+	version   int
+	db        int
+	started   bool
+	fixed     bool   // buf is all there is, and not ours to write to
+	viewed    bool   // the latest string is a view of buf
+	key       []byte // strings that are not views of buf
+	hold      []byte
+	spare     []byte
+	left      uint64 // elements, or nodes, of the present value that are not read
+	op        byte   // its type
+	earliest  int64  // expiry of its fields
+	open      Item   // what its parts have in common
+	streaming streamState
+	deep      bool  // look for elements that stand twice
+	start     int64 // of the current item
+	err       error
 }
 
 // NewDecoder returns a decoder that begins with the magic. It reads ahead: see Buffered.

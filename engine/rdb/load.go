@@ -15,13 +15,14 @@ import (
 
 // A Loader makes a value of the parts that a Decoder gives. The value belongs to no key until Put.
 type Loader struct {
-	s    *keyspace.Shard
-	db   int
-	lim  *value.Limits
-	typ  keyspace.Type
-	enc  keyspace.Encoding // of val
-	val  []byte            // a string, or a small collection that came in one part: a view of the item
-	make *value.Builder    // everything else
+	s      *keyspace.Shard
+	db     int
+	lim    *value.Limits
+	typ    keyspace.Type
+	enc    keyspace.Encoding // of val
+	val    []byte            // a string, or a small collection that came in one part: a view of the item
+	stream streamLoader      // a stream
+	make   *value.Builder    // everything else
 }
 
 var (
@@ -35,6 +36,10 @@ func (l *Loader) Begin(s *keyspace.Shard, db int, lim *value.Limits, it *Item) e
 	if it.Type == keyspace.String {
 		l.enc, l.val = value.StringEncoding(it.Value), it.Value
 		return nil
+	}
+	if it.Type == keyspace.Stream {
+		l.beginStream()
+		return l.addStream(it)
 	}
 	if it.Last && l.small(it) {
 		return nil
@@ -100,6 +105,8 @@ func shortFields(l packed.List, most *atomic.Int64) bool {
 func (l *Loader) Add(it *Item) (err error) {
 	b := l.make
 	switch {
+	case l.stream.c != nil:
+		err = l.addStream(it)
 	case it.Form == FormIntset:
 		set := intset.Set(it.Value)
 		var buf [20]byte
@@ -172,6 +179,9 @@ func (l *Loader) Add(it *Item) (err error) {
 
 // Put stores the value under a key, whatever stood there: r is what Find returned for it (0: nothing).
 func (l *Loader) Put(h uint64, r keyspace.Ref, key []byte, expireAt int64, access uint32) keyspace.Ref {
+	if l.stream.c != nil {
+		return l.s.Attach(l.stream.c, h, r, key, expireAt, access)
+	}
 	if l.make != nil {
 		return l.make.Put(h, r, key, expireAt, access)
 	}
@@ -183,6 +193,9 @@ func (l *Loader) Put(h uint64, r keyspace.Ref, key []byte, expireAt int64, acces
 
 // Discard drops what was made.
 func (l *Loader) Discard() {
+	if l.stream.c != nil {
+		l.s.Discard(l.stream.c)
+	}
 	if l.make != nil {
 		l.make.Discard()
 	}

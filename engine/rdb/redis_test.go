@@ -88,7 +88,7 @@ func (r *redis) do(args ...string) string {
 
 func (r *redis) reply(line string) string {
 	line = strings.TrimSuffix(line, "\r\n")
-	if n, err := strconv.Atoi(line[1:]); line[0] == '*' && err == nil {
+	if n, err := strconv.Atoi(line[1:]); line[0] == '*' && n >= 0 && err == nil {
 		out := make([]string, n)
 		for i := range out {
 			next, err := r.r.ReadString('\n')

@@ -35,6 +35,8 @@ type Limits struct {
 	ListDepth              atomic.Int64 // list-compress-depth
 	ListAlone              atomic.Int64 // length of elements that have a block of a large list to themselves; 0: of none (DEBUG QUICKLIST-PACKED-THRESHOLD)
 	HLLSparseBytes         atomic.Int64 // hll-sparse-max-bytes
+	// Of a node of a stream; 0: no such limit.
+	StreamBytes, StreamEntries atomic.Int64 // stream-node-max-bytes, -entries
 }
 
 // SetDefaults sets Redis's defaults.
@@ -46,6 +48,8 @@ func (l *Limits) SetDefaults() {
 	l.SetValue.Store(64)
 	l.ZSetEntries.Store(128)
 	l.ZSetValue.Store(64)
+	l.StreamBytes.Store(4096)
+	l.StreamEntries.Store(100)
 	l.ListSize.Store(-2)
 	l.HLLSparseBytes.Store(3000)
 }

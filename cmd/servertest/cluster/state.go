@@ -92,8 +92,9 @@ func Value(c *servertest.Client, key string) (string, error) {
 	return out, nil
 }
 
-// internals are fields of XINFO STREAM that tell how the data lie in memory.
-var internals = []string{"radix-tree-keys", "radix-tree-nodes"}
+// internals are fields of XINFO STREAM that tell how the data lie in memory, and one of XINFO GROUPS that follows from others, by rules that changed
+// after 7.0.
+var internals = []string{"radix-tree-keys", "radix-tree-nodes", "lag"}
 
 // Dump reads all data of a server. It is no snapshot: what is written meanwhile may or may not be in it.
 func Dump(c *servertest.Client) (State, error) {
@@ -221,10 +222,14 @@ func fields(r servertest.Reply) servertest.Reply {
 	return servertest.Reply{Kind: servertest.Map, Elems: r.Elems}.Sorted()
 }
 
-// withoutInternals drops from XINFO STREAM, a flat list of names and values, what is not data.
+// withoutInternals drops from XINFO, flat lists of names and values, what is not data.
 func withoutInternals(r servertest.Reply) servertest.Reply {
 	var kept []servertest.Reply
 	for i := 0; i < len(r.Elems); i++ {
+		if r.Elems[i].Elems != nil {
+			kept = append(kept, withoutInternals(r.Elems[i]))
+			continue
+		}
 		if slices.Contains(internals, r.Elems[i].Str) {
 			i++
 			continue

@@ -20,6 +20,8 @@ type Generator struct {
 	Rnd   *rand.Rand
 	NowMs int64 // the clock at generation, the base of absolute expiry times
 	Newer bool  // also commands that redis-server 7.0 does not have
+
+	streamTop int // about the time in IDs of stream entries
 }
 
 // Op is one command and how its reply may be compared.
@@ -52,6 +54,7 @@ var families = []family{
 	{2, (*Generator).sets},
 	{1, (*Generator).sorts},
 	{1, (*Generator).positions},
+	{2, (*Generator).streams},
 }
 
 func (g *Generator) pick(list ...string) string { return list[g.Rnd.IntN(len(list))] }

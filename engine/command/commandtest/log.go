@@ -11,6 +11,7 @@ import (
 	"tidemark/aof"
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/rdb"
 	"tidemark/engine/value"
 )
 
@@ -155,6 +156,8 @@ func contents(s *keyspace.Shard, r keyspace.Ref) (out []string) {
 			return true
 		})
 		slices.Sort(out)
+	case keyspace.Stream:
+		out = append(out, string(rdb.AppendDump(nil, s, r, false)))
 	default:
 		out = append(out, string(s.Value(r)))
 	}

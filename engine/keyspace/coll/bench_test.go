@@ -44,7 +44,7 @@ func BenchmarkTree(b *testing.B) {
 	var key [10]byte
 	for b.Loop() {
 		w := newWorld(b)
-		d, tr := Dict{w.mem()}, &Tree{w.mem(), TieKey}
+		d, tr := Dict{w.mem()}, &Tree{Mem: w.mem(), Tie: TieKey}
 		lap := func(name string, f func(score float64, h uint64, key []byte)) {
 			start := time.Now()
 			for i := range n {

@@ -94,7 +94,7 @@ func (d Dict) checkWord(w word, pos uint64, used uint, n *int, depths *[maxDepth
 
 // Check verifies the Tree's invariants, and returns the first violation.
 func (t *Tree) Check() error {
-	w := t.Root.tree
+	w := *t.word()
 	if w == 0 {
 		return nil
 	}
@@ -122,8 +122,16 @@ func (t *Tree) checkNode(p unsafe.Pointer, height int, root bool, last **Item) (
 			continue
 		}
 		it := leafItem(p, i)
-		if *last != nil && t.Tie != nil {
-			probe := Probe{Key: it.Key, Tie: KeyOf(t.Space, it.Ref())}
+		if *last != nil && (t.Tie != nil || t.Wide) {
+			probe := Probe{Key: it.Key}
+			switch {
+			case t.Wide:
+				probe.Low = *u64(t.Ptr(it.Ref()), lowAt)
+			case t.at != nil:
+				probe.Tie = nameOf(t.Space, it.Ref())
+			default:
+				probe.Tie = KeyOf(t.Space, it.Ref())
+			}
 			if !t.less(*last, &probe) {
 				return first, 0, fmt.Errorf("item %v does not lie behind %v", *it, **last)
 			}

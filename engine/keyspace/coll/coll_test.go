@@ -276,7 +276,7 @@ func TestTreeAgainstModel(t *testing.T) {
 			var model, frozen []scored
 			var pos Pos
 			for i := range c.steps {
-				tr := &Tree{w.mem(), TieKey}
+				tr := &Tree{Mem: w.mem(), Tie: TieKey}
 				s := scored{float64(w.rnd.IntN(c.scores)) - 2.5, fmt.Sprint(w.rnd.IntN(c.most))}
 				if w.rnd.IntN(3) == 0 { // in order
 					s.key = fmt.Sprintf("z%08d", i)
@@ -319,7 +319,7 @@ func TestTreeAgainstModel(t *testing.T) {
 						w.hold()
 						frozen = slices.Clone(model)
 					} else {
-						if got := treeContents(&Tree{w.held(), TieKey}); !slices.Equal(got, frozen) {
+						if got := treeContents(&Tree{Mem: w.held(), Tie: TieKey}); !slices.Equal(got, frozen) {
 							t.Fatalf("step %d: the held image has %d items, there were %d", i, len(got), len(frozen))
 						}
 						w.release()
@@ -329,9 +329,9 @@ func TestTreeAgainstModel(t *testing.T) {
 			if w.kept != nil {
 				w.release()
 			}
-			tr := &Tree{w.mem(), TieKey}
+			tr := &Tree{Mem: w.mem(), Tie: TieKey}
 			var root Root
-			e := &Tree{&Mem{Heap: w.heap, Root: &root}, TieKey}
+			e := &Tree{Mem: &Mem{Heap: w.heap, Root: &root}, Tie: TieKey}
 			e.CloneFrom(tr, func(it Item) Ref { return e.cloneElem(it.Ref()) })
 			tr.Drop(func(r Ref) { tr.dropElem(r, false) })
 			if got := treeContents(e); !slices.Equal(got, model) {
@@ -365,7 +365,7 @@ func (w *world) seekEverywhere(tr *Tree, model []scored) {
 			want = len(model)
 		}
 		var pos Pos
-		probe := Probe{ScoreKey(score), where, []byte(key)}
+		probe := Probe{Key: ScoreKey(score), Where: where, Tie: []byte(key)}
 		if tr.Seek(&pos, &probe); pos.Valid() != (want < len(model)) || pos.Valid() && int(tr.Rank(&pos)) != want {
 			w.t.Fatalf("Seek %d: rank %d, want %d of %d", where, tr.Rank(&pos), want, len(model))
 		}
@@ -378,7 +378,7 @@ func (w *world) seekEverywhere(tr *Tree, model []scored) {
 // TestTreeByRank: items of various weights, found and inserted by rank.
 func TestTreeByRank(t *testing.T) {
 	w := newWorld(t)
-	tr := &Tree{w.mem(), nil}
+	tr := &Tree{Mem: w.mem()}
 	var weights []int
 	for range 3000 {
 		i := w.rnd.IntN(len(weights) + 1)

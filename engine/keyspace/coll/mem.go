@@ -4,7 +4,7 @@
 //	hash, set   | Dict of fields or members |          a hash with expiring fields: and a Tree of them by time
 //	sorted set  | Dict of members | Tree of the same blocks by score and member |
 //	list        | first block | Tree of blocks | last block |
-//	stream      | Tree of blocks | and what else the family keeps |
+//	stream      | head, which names its consumer groups | Tree of nodes with entries |
 //
 // A collection is named by its Root, 64 bytes without pointers that lie in the entry of its key, or in a Go variable while it is being built.
 // Its blocks are of two kinds. Nodes make up the structure; a node begins with a stamp. Elements hold a member or field with what belongs
@@ -41,7 +41,7 @@ type Root struct {
 	Bytes int64  // what its blocks take, unless it has a heap of its own
 	dict  word
 	tree  treeWord
-	A     uint64 // A, B and C are the type's: a List has its first and last block in A and B
+	A     uint64 // A, B and C are the type's: a List has its first and last block in A and B, a Stream its head in A
 	B     uint64
 	C     uint64
 }

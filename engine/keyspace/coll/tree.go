@@ -21,6 +21,17 @@ type Tree struct {
 	*Mem
 	// Tie compares the block of an item with a probe's bytes, as bytes.Compare does. nil: keys are unique, or the order is by rank alone.
 	Tie func(s arena.Space, r Ref, tie []byte) int
+	// Wide: keys have 128 bits, the lower half of which is the second word of an item's block, which is a node.
+	Wide bool
+	at   *treeWord // where the tree is named; nil: in the Root
+}
+
+// word is where the tree is named.
+func (t *Tree) word() *treeWord {
+	if t.at != nil {
+		return t.at
+	}
+	return &t.Root.tree
 }
 
 // treeWord names the root: | height : 8 (0: a leaf) | Ref : 40 |
@@ -37,6 +48,7 @@ type Item struct {
 
 const (
 	nodeHeader  = 8
+	lowAt       = 8 // where a wide key's lower half stands
 	itemBytes   = 16
 	childBytes  = 32
 	leafMax     = 63
@@ -91,6 +103,7 @@ type Probe struct {
 	Key   uint64
 	Where Where
 	Tie   []byte
+	Low   uint64 // the lower half of a wide key
 }
 
 // less reports whether an item lies before the probe.
@@ -103,6 +116,10 @@ func (t *Tree) less(it *Item, p *Probe) bool {
 		return false
 	case AfterAll:
 		return true
+	}
+	if t.Wide {
+		low := *u64(t.Ptr(it.Ref()), lowAt)
+		return low < p.Low || low == p.Low && p.Where == Behind
 	}
 	if t.Tie == nil {
 		return p.Where == Behind
@@ -144,7 +161,7 @@ func (p *Pos) Item() Item { return *leafItem(p.lv[0].p, p.lv[0].i) }
 
 // Len is how much everything weighs.
 func (t *Tree) Len() uint64 {
-	w := t.Root.tree
+	w := *t.word()
 	if w == 0 {
 		return 0
 	}
@@ -176,11 +193,11 @@ func FirstKey(s arena.Space, r *Root) uint64 {
 }
 
 // Empty reports whether there are no items.
-func (t *Tree) Empty() bool { return t.Root.tree == 0 }
+func (t *Tree) Empty() bool { return *t.word() == 0 }
 
 // descend goes to where an item would be inserted, which may be behind the last item of any leaf. The Tree is not empty.
 func (t *Tree) descend(pos *Pos, probe *Probe) {
-	w := t.Root.tree
+	w := *t.word()
 	pos.height = w.height()
 	r := w.ref()
 	for l := pos.height; l > 0; l-- {
@@ -213,7 +230,7 @@ func (t *Tree) descend(pos *Pos, probe *Probe) {
 
 // Seek goes to the first item that does not lie before the probe.
 func (t *Tree) Seek(pos *Pos, probe *Probe) {
-	if t.Root.tree == 0 {
+	if *t.word() == 0 {
 		pos.lv[0].p = nil
 		return
 	}
@@ -223,7 +240,7 @@ func (t *Tree) Seek(pos *Pos, probe *Probe) {
 
 // SeekBefore goes to the last item that lies before the probe.
 func (t *Tree) SeekBefore(pos *Pos, probe *Probe) {
-	if t.Root.tree == 0 {
+	if *t.word() == 0 {
 		pos.lv[0].p = nil
 		return
 	}
@@ -285,7 +302,7 @@ func (t *Tree) First(pos *Pos) { t.At(pos, 0) }
 // Last goes to the last item.
 func (t *Tree) Last(pos *Pos) {
 	pos.lv[0].p = nil
-	w := t.Root.tree
+	w := *t.word()
 	if w == 0 {
 		return
 	}
@@ -298,7 +315,7 @@ func (t *Tree) Last(pos *Pos) {
 // At goes to the item that a rank falls into, and returns how far into its weight. Beyond the last it is the end.
 func (t *Tree) At(pos *Pos, rank uint64) (within uint64) {
 	pos.lv[0].p = nil
-	w := t.Root.tree
+	w := *t.word()
 	if w == 0 {
 		return 0
 	}

@@ -21,7 +21,7 @@ func (t *Tree) own(p *Pos) {
 	if t.Kept == nil {
 		return
 	}
-	w := &t.Root.tree
+	w := t.word()
 	if r := w.ref(); !t.Editable(r) {
 		*w = *w&^refMask | treeWord(t.OwnNode(r))
 		p.lv[p.height].p = t.Ptr(w.ref())
@@ -54,7 +54,7 @@ func (p *Pos) tellFirst(l int, it Item) {
 
 // Insert adds an item where the probe says, which must be where its own key and block belong.
 func (t *Tree) Insert(probe *Probe, it Item) {
-	if t.Root.tree == 0 {
+	if *t.word() == 0 {
 		t.plant(it)
 		return
 	}
@@ -65,7 +65,7 @@ func (t *Tree) Insert(probe *Probe, it Item) {
 
 // InsertAt adds an item before the one that begins at a rank, or at the end: for trees that are in order of rank alone.
 func (t *Tree) InsertAt(rank uint64, it Item) {
-	if t.Root.tree == 0 {
+	if *t.word() == 0 {
 		t.plant(it)
 		return
 	}
@@ -79,7 +79,7 @@ func (t *Tree) InsertAt(rank uint64, it Item) {
 
 // Append adds an item behind all others, where it must belong.
 func (t *Tree) Append(it Item) {
-	if t.Root.tree == 0 {
+	if *t.word() == 0 {
 		t.plant(it)
 		return
 	}
@@ -95,7 +95,7 @@ func (t *Tree) plant(it Item) {
 	p := t.Ptr(r)
 	*countOf(p) = 1
 	*leafItem(p, 0) = it
-	t.Root.tree = treeWord(r)
+	*t.word() = treeWord(r)
 }
 
 func (t *Tree) insert(p *Pos, it Item) {
@@ -104,14 +104,14 @@ func (t *Tree) insert(p *Pos, it Item) {
 	n := int(*countOf(leaf))
 	p.count(uint64(it.Weight()))
 	if p.height == 0 {
-		r := t.Root.tree.ref()
+		r := t.word().ref()
 		if room := (t.SizeOf(r) - nodeHeader) / itemBytes; n >= min(room, leafMax) && room < leafMax {
 			// The only leaf of a small tree grows.
 			g := t.NewNode(nodeHeader + min(2*n+1, leafMax)*itemBytes)
 			q := t.Ptr(g)
 			copy(unsafe.Slice((*byte)(q), nodeHeader+n*itemBytes)[stampBytes:], unsafe.Slice((*byte)(leaf), nodeHeader+n*itemBytes)[stampBytes:])
 			t.DropNode(r)
-			t.Root.tree = treeWord(g)
+			*t.word() = treeWord(g)
 			leaf = q
 		}
 	}
@@ -166,7 +166,7 @@ func (p *Pos) isEdge(first bool) bool {
 func (t *Tree) split(p *Pos, l int, right Ref, first Item, weight uint64) {
 	c := child{first, uint64(right), weight}
 	if l > p.height {
-		w := t.Root.tree
+		w := *t.word()
 		left := t.Ptr(w.ref())
 		r := t.NewNode(innerBytes)
 		q := t.Ptr(r)
@@ -177,7 +177,7 @@ func (t *Tree) split(p *Pos, l int, right Ref, first Item, weight uint64) {
 		}
 		*childAt(q, 0) = child{f, uint64(w.ref()), weigh(left, p.height)}
 		*childAt(q, 1) = c
-		t.Root.tree = treeWord(r) | treeWord(p.height+1)<<arena.RefBits
+		*t.word() = treeWord(r) | treeWord(p.height+1)<<arena.RefBits
 		return
 	}
 	node, i := p.lv[l].p, p.lv[l].i+1
@@ -254,8 +254,8 @@ func (t *Tree) Delete(p *Pos) {
 // unlink takes the empty node of level l out of the tree.
 func (t *Tree) unlink(p *Pos, l int) {
 	if l == p.height {
-		t.DropNode(t.Root.tree.ref())
-		t.Root.tree = 0
+		t.DropNode(t.word().ref())
+		*t.word() = 0
 		return
 	}
 	up, i := p.lv[l+1].p, p.lv[l+1].i
@@ -284,10 +284,10 @@ func (t *Tree) removeChild(p *Pos, l, i int) {
 		return
 	}
 	// A root with a single child is no root.
-	for w := t.Root.tree; w.height() > 0 && *countOf(t.Ptr(w.ref())) == 1; w = t.Root.tree {
+	for w := *t.word(); w.height() > 0 && *countOf(t.Ptr(w.ref())) == 1; w = *t.word() {
 		c := childAt(t.Ptr(w.ref()), 0).ref
 		t.DropNode(w.ref())
-		t.Root.tree = treeWord(c) | treeWord(w.height()-1)<<arena.RefBits
+		*t.word() = treeWord(c) | treeWord(w.height()-1)<<arena.RefBits
 	}
 }
 
@@ -322,9 +322,9 @@ func (t *Tree) merge(p *Pos, l int) {
 
 // Drop frees all nodes. With block, each item's block is handed to it: a sorted set's are the Dict's.
 func (t *Tree) Drop(block func(r Ref)) {
-	if w := t.Root.tree; w != 0 {
+	if w := *t.word(); w != 0 {
 		t.dropNode(w.ref(), w.height(), block)
-		t.Root.tree = 0
+		*t.word() = 0
 	}
 }
 
@@ -343,9 +343,9 @@ func (t *Tree) dropNode(r Ref, height int, block func(r Ref)) {
 
 // CloneFrom makes t, which is empty, a copy of src, which may lie in another heap. block gives the block that takes the place of one of src's.
 func (t *Tree) CloneFrom(src *Tree, block func(it Item) Ref) {
-	if w := src.Root.tree; w != 0 {
+	if w := *src.word(); w != 0 {
 		r, _ := t.cloneNode(src, w.ref(), w.height(), block)
-		t.Root.tree = w&^refMask | treeWord(r)
+		*t.word() = w&^refMask | treeWord(r)
 	}
 }
 
@@ -356,7 +356,7 @@ func (t *Tree) cloneNode(src *Tree, from Ref, height int, block func(it Item) Re
 	switch {
 	case height > 0:
 		size = innerBytes
-	case src.Root.tree.height() == 0: // the only one may be smaller
+	case src.word().height() == 0: // the only one may be smaller
 		size = max(firstLeaf, nodeHeader+n*itemBytes)
 	}
 	r = t.NewNode(size)

@@ -293,6 +293,9 @@ func EntryBytes(elem []byte) int {
 	return n + tailBytes(n)
 }
 
+// EntryIntBytes is the length of the entry that EntryInt makes.
+func EntryIntBytes(v int64) int { return intBytes(v) + 1 }
+
 func headBytes(n int) int {
 	switch {
 	case n < 64:

@@ -1,0 +1,89 @@
+package stream
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"tidemark/engine/command/commandtest"
+)
+
+// hot are the requests that must not allocate, each on a small and on a large stream; "/" separates steps.
+var hot = []struct{ name, steps string }{
+	{"XADD", "XADD $ * temperature 20 humidity 50"},
+	{"XADDOther", "XADD $ * field value number 17"},
+	{"XADDMAXLEN", "XADD $ MAXLEN ~ 1000 * temperature 20 humidity 50"},
+	{"XADDMAXLENExact", "XADD $ MAXLEN 50 * temperature 20 humidity 50"},
+	{"XADDXDEL", "XADD $ * temperature 20 humidity 50 / XDEL $ 17-1 18-1"},
+	{"XLEN", "XLEN $"},
+	{"XRANGE", "XRANGE $ 3 9"},
+	{"XREVRANGE", "XREVRANGE $ + - COUNT 5"},
+	{"XREAD", "XREAD COUNT 5 STREAMS $ 3"},
+	{"XREADGROUP", "XADD $ * temperature 20 humidity 50 / XREADGROUP GROUP g c COUNT 2 STREAMS $ >"},
+	{"XREADGROUPHistory", "XREADGROUP GROUP g d COUNT 5 STREAMS $ 0"},
+	{"XACK", "XREADGROUP GROUP g d COUNT 1 STREAMS $ 0 / XACK $ g 1 2-0 3-0"},
+	{"XCLAIM", "XCLAIM $ g d 0 4-0 5-0 / XCLAIM $ g d 0 4-0 5-0 JUSTID FORCE"},
+	{"XAUTOCLAIM", "XAUTOCLAIM $ g d 0 0 COUNT 2"},
+	{"XPENDING", "XPENDING $ g / XPENDING $ g - + 10 d"},
+	{"XTRIM", "XADD $ * temperature 20 humidity 50 / XTRIM $ MAXLEN 30"},
+}
+
+var sizes = map[string]int{"small": 10, "large": 10000}
+
+func loaded(tb testing.TB, key string) *commandtest.Runner {
+	r := commandtest.New(tb, families()...)
+	for i := range sizes[key] {
+		r.Do("XADD", key, strconv.Itoa(i+1), "temperature", strconv.Itoa(i%40), "humidity", strconv.Itoa(i%100))
+	}
+	r.Do("XGROUP", "CREATE", key, "g", "0")
+	r.Do("XREADGROUP", "GROUP", "g", "d", "STREAMS", key, ">")
+	return r
+}
+
+// steps prepares requests; the function it returns runs them all.
+func steps(r *commandtest.Runner, key, requests string) func() {
+	var prepared [][][]byte
+	for _, request := range strings.Split(requests, " / ") {
+		var args [][]byte
+		for _, w := range strings.Fields(strings.ReplaceAll(request, "$", key)) {
+			args = append(args, []byte(w))
+		}
+		prepared = append(prepared, args)
+	}
+	return func() {
+		for _, args := range prepared {
+			r.PrepareArgs(args)
+			r.C.Run()
+		}
+	}
+}
+
+func TestHotPathAllocatesNothing(t *testing.T) {
+	for key := range sizes {
+		for _, h := range hot {
+			r := loaded(t, key)
+			run := steps(r, key, h.steps)
+			run()
+			if n := testing.AllocsPerRun(200, run); n != 0 {
+				t.Errorf("%s on a %s stream allocates %v times", h.name, key, n)
+			}
+			if reply := string(r.C.W.B); reply == "" || reply[0] == '-' || reply == "$-1\r\n" || reply == "*0\r\n" {
+				t.Errorf("%s of a %s stream: %q", h.name, key, reply)
+			}
+		}
+	}
+}
+
+func BenchmarkCommands(b *testing.B) {
+	for _, key := range []string{"small", "large"} {
+		for _, h := range hot {
+			b.Run(h.name+"/"+key, func(b *testing.B) {
+				run := steps(loaded(b, key), key, h.steps)
+				b.ReportAllocs()
+				for b.Loop() {
+					run()
+				}
+			})
+		}
+	}
+}
