@@ -113,9 +113,9 @@ words:
 		return fail("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy")
 	case !adds && !o.trims:
 		return fail("ERR syntax error, XTRIM must be called with a trimming strategy")
+	case c.Replay: // the log says what was removed; Redis's keeps the word LIMIT, which then means nothing
 	case limited && !o.trim.Approx:
 		return fail("ERR syntax error, LIMIT cannot be used without the special ~ option")
-	case c.Replay: // the log says what was removed
 	case limited:
 		o.trim.Limit = uint64(limit)
 	case o.trim.Approx:

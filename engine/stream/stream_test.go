@@ -204,6 +204,32 @@ func check(t *testing.T, r *commandtest.Runner) {
 	}
 }
 
+// What redis-server hands to replicas is carried out as it is: LIMIT beside exact trimming, times that lie ahead of this server's clock.
+func TestEffectsOfRedis(t *testing.T) {
+	r := commandtest.New(t, families()...)
+	r.C.Now = 1000
+	r.C.Replay = true
+	for _, x := range []struct{ request, want string }{
+		{"XADD s MAXLEN = 2 LIMIT 100 1-0 a 1", "$3\r\n1-0\r\n"},
+		{"XADD s MAXLEN = 2 LIMIT 1 2-0 a 1", "$3\r\n2-0\r\n"},
+		{"XADD s MAXLEN = 1 LIMIT 1 3-0 a 1", "$3\r\n3-0\r\n"},
+		{"XLEN s", ":1\r\n"},
+		{"XADD s 4-0 a 1", "$3\r\n4-0\r\n"},
+		{"XTRIM s MINID = 4-0 LIMIT 1", ":1\r\n"},
+		{"XGROUP CREATE s g 0", "+OK\r\n"},
+		{"XCLAIM s g c 0 4-0 TIME 3000 RETRYCOUNT 2 FORCE JUSTID LASTID 4-0", "*1\r\n$3\r\n4-0\r\n"},
+	} {
+		if got := r.Do(strings.Fields(x.request)...); got != x.want {
+			t.Errorf("%s: %q, want %q", x.request, got, x.want)
+		}
+	}
+	r.C.Replay = false
+	r.C.Now = 3500
+	if got, want := r.Do("XPENDING", "s", "g", "-", "+", "5"), "*1\r\n*4\r\n$3\r\n4-0\r\n$1\r\nc\r\n:500\r\n:2\r\n"; got != want {
+		t.Errorf("XPENDING: %q, want %q", got, want)
+	}
+}
+
 // What requests about consumer groups leave in the log, and that it makes the same groups when it is replayed.
 func TestGroupEffects(t *testing.T) {
 	r := commandtest.Logged(t, families()...)
