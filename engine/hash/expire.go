@@ -70,7 +70,7 @@ func expiryAt(c *command.Ctx, i int, unit, base int64) (at int64, ok bool) {
 	return at*unit + base, true
 }
 
-// write describes a command that changes fields which are there.
+// writer describes a command that changes fields, and logs by effect.
 func writer(name, since, summary string, arity int, flags command.Flags, keyFlags command.KeyFlags, handler func(*command.Ctx), args ...command.Arg) *command.Descriptor {
 	return &command.Descriptor{
 		Name: name, Arity: arity, Flags: command.Write | command.Fast | flags, Categories: command.CatHash,

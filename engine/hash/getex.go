@@ -47,8 +47,7 @@ func expiryUnit(c *command.Ctx, a []byte) (unit, base int64, ok bool) {
 }
 
 func hgetdelCommand() *command.Descriptor {
-	d := writer("hgetdel", "8.0.0", "Returns the values of fields of a hash and removes them", -5, 0, command.KeyAccess|command.KeyDelete, hgetdel, fieldsBlock())
-	return d
+	return writer("hgetdel", "8.0.0", "Returns the values of fields of a hash and removes them", -5, 0, command.KeyAccess|command.KeyDelete, hgetdel, fieldsBlock())
 }
 
 func hgetdel(c *command.Ctx) {
@@ -156,14 +155,13 @@ func hgetex(c *command.Ctx) {
 }
 
 func hsetexCommand() *command.Descriptor {
-	d := writer("hsetex", "8.0.0", "Gives fields of a hash their values, and lets them expire or not", -6, command.DenyOOM, command.KeyUpdate, hsetex,
+	return writer("hsetex", "8.0.0", "Gives fields of a hash their values, and lets them expire or not", -6, command.DenyOOM, command.KeyUpdate, hsetex,
 		command.Arg{Name: "condition", Type: "oneof", Flags: command.Optional, Args: []command.Arg{
 			{Name: "fnx", Type: "pure-token", Token: "FNX"}, {Name: "fxx", Type: "pure-token", Token: "FXX"}}},
 		expirationArg(command.Arg{Name: "keepttl", Type: "pure-token", Token: "KEEPTTL"}),
 		command.Arg{Name: "fields", Type: "block", Token: "FIELDS", Args: []command.Arg{
 			{Name: "numfields", Type: "integer"},
 			{Name: "data", Type: "block", Flags: command.Multiple, Args: []command.Arg{fieldArg, valueArg}}}})
-	return d
 }
 
 // setex is a request of HSETEX.
