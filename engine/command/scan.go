@@ -1,17 +1,26 @@
 package command
 
 import (
+	"bytes"
 	"math/bits"
 	"strconv"
 )
 
 // What SCAN, HSCAN, SSCAN and ZSCAN have in common: their arguments, and a reply whose number of elements is known last.
 
-// Cursor parses argument i as a cursor, any unsigned 64-bit number in decimal; when it is none the error is replied and ok is false.
+// Cursor parses argument i as a cursor, as redis-server does; when it is none the error is replied and ok is false. A cursor is an unsigned 64-bit number
+// in decimal. It may have a sign, - counts down from 2^64; it ends at a zero byte; nothing at all is 0.
 func (c *Ctx) Cursor(i int) (n uint64, ok bool) {
-	b := c.Args[i]
-	ok = len(b) > 0
-	for _, ch := range b {
+	b, _, _ := bytes.Cut(c.Args[i], zeroByte)
+	if len(b) == 0 {
+		return 0, true
+	}
+	digits := b
+	if b[0] == '+' || b[0] == '-' {
+		digits = b[1:]
+	}
+	ok = len(digits) > 0
+	for _, ch := range digits {
 		d := uint64(ch - '0')
 		hi, lo := bits.Mul64(n, 10)
 		if d > 9 || hi != 0 || lo+d < lo {
@@ -23,8 +32,13 @@ func (c *Ctx) Cursor(i int) (n uint64, ok bool) {
 	if !ok {
 		c.W.Error("ERR invalid cursor")
 	}
+	if b[0] == '-' {
+		n = -n
+	}
 	return n, ok
 }
+
+var zeroByte = []byte{0}
 
 // ScanWord is the option that only one command of the SCAN family takes.
 type ScanWord uint8
