@@ -232,3 +232,39 @@ func wait(t *testing.T, so func() bool) {
 	}()
 	<-done
 }
+
+// What grows through the classes leaves no empty slab in each of them.
+func TestGrowingLeavesNoSlabs(t *testing.T) {
+	p := NewPool()
+	defer p.Close()
+	h := p.NewHeap()
+	var refs [100]Ref
+	for c, size := range classSize {
+		for i, r := range refs {
+			refs[i] = h.Alloc(int(size))
+			if c > 0 {
+				h.Free(r)
+			}
+		}
+		if size > 1024 {
+			break
+		}
+	}
+	if msg := h.Check(); msg != "" {
+		t.Fatal(msg)
+	}
+	if want := h.Used() + 6*spanBytes; h.Mapped() > want {
+		t.Errorf("%d bytes mapped for %d used, want at most %d", h.Mapped(), h.Used(), want)
+	}
+	// The classes that were left serve again.
+	for i, r := range refs {
+		h.Free(r)
+		refs[i] = h.Alloc(16 + i)
+	}
+	for _, r := range refs {
+		h.Free(r)
+	}
+	if msg := h.Check(); msg != "" || h.Used() != 0 {
+		t.Fatalf("%s; %d bytes used", msg, h.Used())
+	}
+}

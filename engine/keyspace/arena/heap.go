@@ -19,9 +19,11 @@ type Heap struct {
 	pool    *Pool
 	cur     [numClasses]*spanMeta // the slab being allocated from; in no list
 	partial [numClasses]uint32    // other slabs with free blocks
-	all     uint32                // everything
-	spans   int                   // slabs, runs and mappings of all
-	mapped  int64                 // their bytes
+	idle    [idleMost]uint8       // classes, plus one, whose current slab became empty last: those that may keep it
+	idleAt  uint8
+	all     uint32 // everything
+	spans   int    // slabs, runs and mappings of all
+	mapped  int64  // their bytes
 	used    int64
 }
 
@@ -152,6 +154,9 @@ func (h *Heap) Free(r Ref) {
 	m.used--
 	h.used -= int64(classSize[m.class])
 	if m == h.cur[m.class] {
+		if m.used == 0 {
+			h.idles(m.class)
+		}
 		return
 	}
 	if m.used == 0 {
@@ -163,6 +168,29 @@ func (h *Heap) Free(r Ref) {
 	} else if !m.inFreeAt {
 		h.list(m)
 	}
+}
+
+// idleMost is how many empty slabs a heap keeps because they are the current ones of their classes. What grows by a few bytes at a time, as small
+// collections do, leaves one class after the other, and a heap would be left with an empty slab of each.
+const idleMost = 2
+
+// idles notes that the current slab of a class is empty, and gives that of another back which has been so for longer.
+func (h *Heap) idles(class uint8) {
+	for _, c := range h.idle {
+		if c == class+1 {
+			return
+		}
+	}
+	at := &h.idle[h.idleAt]
+	h.idleAt = (h.idleAt + 1) % idleMost
+	if *at != 0 {
+		if m := h.cur[*at-1]; m != nil && m.used == 0 {
+			h.cur[*at-1] = nil
+			h.disown(m)
+			h.pool.giveBack(m)
+		}
+	}
+	*at = class + 1
 }
 
 func (h *Heap) allocLarge(n int) Ref {
