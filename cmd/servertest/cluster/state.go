@@ -92,9 +92,9 @@ func Value(c *servertest.Client, key string) (string, error) {
 	return out, nil
 }
 
-// internals are fields of XINFO STREAM that tell how the data lie in memory, and one of XINFO GROUPS that follows from others, by rules that changed
-// after 7.0.
-var internals = []string{"radix-tree-keys", "radix-tree-nodes", "lag"}
+// internals are fields of XINFO STREAM that tell how the data lie in memory, and two of XINFO GROUPS: redis-server 7.0 tells its replicas how many
+// entries a group has read only when it reads with NOACK, and the lag follows from that.
+var internals = []string{"radix-tree-keys", "radix-tree-nodes", "entries-read", "lag"}
 
 // Dump reads all data of a server. It is no snapshot: what is written meanwhile may or may not be in it.
 func Dump(c *servertest.Client) (State, error) {
