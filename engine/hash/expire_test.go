@@ -476,9 +476,9 @@ func TestFieldsExpire(t *testing.T) {
 		return out
 	}
 	at := func() string { return strconv.FormatInt(max(1, m.now+int64(rnd.IntN(120))-10), 10) }
-	ops := 60000
+	ops := 60000 / commandtest.Effort
 	if testing.Short() {
-		ops = 6000
+		ops = 6000 / commandtest.Effort
 	}
 	var im *image
 	for i := range ops {

@@ -93,9 +93,9 @@ func TestRandom(t *testing.T) {
 		}
 		return strconv.Itoa(rnd.IntN(2000) - 1000)
 	}
-	ops := 40000
+	ops := 40000 / commandtest.Effort
 	if testing.Short() {
-		ops = 4000
+		ops = 4000 / commandtest.Effort
 	}
 	bad := 0
 	for i := range ops {
@@ -262,7 +262,7 @@ func TestScanKeepsItsGuarantee(t *testing.T) {
 	r := commandtest.New(t, families()...)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	fill(r, "h", 3000)
-	for round := range 20 {
+	for round := range 20 / commandtest.Effort {
 		seen := map[string]bool{}
 		cursor, calls := "0", 0
 		for {

@@ -117,9 +117,9 @@ func TestRandom(t *testing.T) {
 	}
 	ours.Do("LPUSH", "l", "x")
 	theirs.Do(argsOf([]string{"LPUSH", "l", "x"}))
-	ops := 60000
+	ops := 60000 / commandtest.Effort
 	if testing.Short() {
-		ops = 6000
+		ops = 6000 / commandtest.Effort
 	}
 	bad := 0
 	for i := range ops {
@@ -358,7 +358,7 @@ func TestEvenOdds(t *testing.T) {
 			fill(t, r, form)
 			words := strings.Fields(request)
 			count, drawn := map[string]int{}, 0
-			for drawn < 100*size {
+			for drawn < 100*size/min(commandtest.Effort, 5) {
 				got := bulks(r.Do(words...))
 				once := map[string]bool{}
 				for _, m := range got {
@@ -453,7 +453,7 @@ func TestScanKeepsItsGuarantee(t *testing.T) {
 	for i := range 3000 {
 		r.Do("SADD", "s", "member:"+strconv.Itoa(i))
 	}
-	for round := range 20 {
+	for round := range 20 / commandtest.Effort {
 		seen := map[string]bool{}
 		cursor, calls := "0", 0
 		for {

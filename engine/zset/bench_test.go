@@ -67,6 +67,9 @@ func steps(r *commandtest.Runner, key, requests string) func() {
 }
 
 func TestHotPathAllocatesNothing(t *testing.T) {
+	if commandtest.Effort > 1 {
+		t.Skip("the race detector has no word on allocations, and takes its time")
+	}
 	for key := range sizes {
 		for _, h := range hot {
 			r := loaded(t, key)
@@ -96,6 +99,9 @@ func combined(tb testing.TB) *commandtest.Runner {
 }
 
 func TestCombinationsAllocateNothing(t *testing.T) {
+	if commandtest.Effort > 1 {
+		t.Skip("the race detector has no word on allocations, and takes its time")
+	}
 	r := combined(t)
 	for _, request := range combinations {
 		run := steps(r, "", request)

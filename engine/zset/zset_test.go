@@ -329,9 +329,9 @@ func TestRandom(t *testing.T) {
 	ours.Do("LPUSH", "l", "x")
 	theirs.Do([][]byte{[]byte("LPUSH"), []byte("l"), []byte("x")})
 	sets(ours, theirs)
-	ops := 60000
+	ops := 60000 / commandtest.Effort
 	if testing.Short() {
-		ops = 6000
+		ops = 6000 / commandtest.Effort
 	}
 	bad := 0
 	for i := range ops {
