@@ -285,7 +285,8 @@ func Differences(a, b State) []string {
 		case !inA:
 			out = append(out, fmt.Sprintf("%s is too much: %s", k, clip(y)))
 		default:
-			out = append(out, fmt.Sprintf("%s is %s, not %s", k, clip(y), clip(x)))
+			from := firstDifference(x.Value, y.Value)
+			out = append(out, fmt.Sprintf("%s is %s, not %s", k, clipFrom(y, from), clipFrom(x, from)))
 		}
 		if len(out) == 10 {
 			return append(out, "and more")
@@ -294,9 +295,23 @@ func Differences(a, b State) []string {
 	return out
 }
 
-func clip(e Entry) string {
+// firstDifference is a little before where two long values begin to differ.
+func firstDifference(a, b string) int {
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	return max(0, i-40)
+}
+
+func clip(e Entry) string { return clipFrom(e, 0) }
+
+func clipFrom(e Entry, from int) string {
 	const most = 120
 	v := e.Value
+	if from > 0 && len(v) > most {
+		v = "..." + v[min(from, len(v)):]
+	}
 	if len(v) > most {
 		v = v[:most] + fmt.Sprintf("...(%d)", len(v))
 	}
