@@ -92,9 +92,9 @@ func Value(c *servertest.Client, key string) (string, error) {
 	return out, nil
 }
 
-// internals are fields of XINFO STREAM that tell how the data lie in memory, and two of XINFO GROUPS: redis-server 7.0 tells its replicas how many
-// entries a group has read only when it reads with NOACK, and the lag follows from that.
-var internals = []string{"radix-tree-keys", "radix-tree-nodes", "entries-read", "lag"}
+// internals are fields of XINFO STREAM that tell how the data lie in memory, and three of XINFO GROUPS of which redis-server 7.0 does not tell its
+// replicas everything: how many entries a group has read, if not with NOACK, from which the lag follows, and consumers that found nothing to claim.
+var internals = []string{"radix-tree-keys", "radix-tree-nodes", "entries-read", "lag", "consumers"}
 
 // Dump reads all data of a server. It is no snapshot: what is written meanwhile may or may not be in it.
 func Dump(c *servertest.Client) (State, error) {
