@@ -112,20 +112,18 @@ func sameWord(b []byte, word string) bool {
 	return true
 }
 
-// SoleKey is the index of the argument that is the request's only key, or 0 when the command has none, several, or one whose place
-// depends on the arguments. It is for looking ahead (Ctx.RunOn); KeyPositions tells the rest.
+// SoleKey is the index of the argument that is the request's only key, or 0 when it has none, several, or one whose place
+// depends on the arguments. DEL of one key has one. It is for looking ahead (Ctx.RunOn); KeyPositions tells the rest.
 func (d *Descriptor) SoleKey(args [][]byte) int {
-	if i, ok := d.singleKey(); ok && i < len(args) {
-		return i
-	}
-	return 0
-}
-
-// singleKey reports the argument index of the only key, when the specification is that simple.
-func (d *Descriptor) singleKey() (int, bool) {
 	if len(d.Keys) != 1 {
-		return 0, false
+		return 0
 	}
 	ks := &d.Keys[0]
-	return ks.Begin, !ks.Unknown && ks.Keyword == "" && !ks.KeyNum && ks.Last == 0
+	if ks.Begin >= len(args) || ks.Unknown || ks.Keyword != "" || ks.KeyNum {
+		return 0
+	}
+	if ks.Last == 0 || ks.Last == -1 && ks.Step <= 1 && ks.Limit <= 1 && ks.Begin == len(args)-1 {
+		return ks.Begin
+	}
+	return 0
 }
