@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestRewriteUnderWrites: writers on all shards, one that follows another server, commits of both goals, policy changes, readers from
@@ -261,5 +262,47 @@ func TestRole(t *testing.T) {
 	wg.Wait()
 	if got.Load() < 6000 || r.state.Load() != roleIdle || r.waiting.Load() != 0 {
 		t.Fatal(got.Load(), r.state.Load(), r.waiting.Load())
+	}
+}
+
+// A rewrite that asks for its cut while the drainer is changing over at an earlier one, for size, gets it: otherwise the segment that holds what
+// follows the base would count as replaced by it.
+func TestCutWhileRotating(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Shards: 1, RingBytes: 64 << 10, SegmentBytes: 1 << 20, Policy: EverySec, LoadTruncated: true}
+	l, _, _ := openT(t, o)
+	for i := range 20 {
+		l.Append(0, 0, command("SET", "before", fmt.Sprint(i)))
+		l.Commit(GoalSync)
+		l.segMu.Lock() // where rotate comes to once it has begun
+		l.cut.Store(l.Mark())
+		l.Append(0, 0, command("SET", "between", fmt.Sprint(i)))
+		rotated := make(chan struct{})
+		go func() {
+			defer close(rotated)
+			l.Commit(GoalAppend)
+		}()
+		time.Sleep(3 * time.Millisecond) // if the drainer has not come so far by then, this round shows nothing
+		rw, err := l.BeginRewrite(l.Mark())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.segMu.Unlock()
+		<-rotated
+		l.Append(0, 0, command("SET", "after", fmt.Sprint(i)))
+		if _, err := fmt.Fprint(rw, "REDIS"); err != nil {
+			t.Fatal(err)
+		}
+		if err := rw.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		l.segMu.Lock()
+		start := l.active.start
+		l.segMu.Unlock()
+		if start < rw.Offset() {
+			t.Fatalf("round %d: the base is of offset %d, the segment that continues it begins at %d", i, rw.Offset(), start)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

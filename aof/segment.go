@@ -222,8 +222,7 @@ func (l *Log) registerAs(s *segment, epoch uint32) error {
 func (l *Log) rotate() error {
 	old := l.active
 	if old.pos == 0 && (old.prepared > 0 || !l.nextPrepared.Load()) {
-		l.cut.Store(noCut) // nothing before the cut is in this segment: it serves as the next
-		wake(l.cutBy)
+		l.reachedCut() // nothing before the cut is in this segment: it serves as the next
 		return nil
 	}
 	l.segMu.Lock()
@@ -257,10 +256,15 @@ func (l *Log) rotate() error {
 	l.full = append(l.full, old)
 	l.active = s
 	l.segMu.Unlock()
-	l.cut.Store(noCut)
-	wake(l.cutBy)
+	l.reachedCut()
 	l.wakeKeeper()
 	return nil
+}
+
+// reachedCut: the log is divided where the drainer is. A rewrite may have asked for a later cut meanwhile, which is still ahead then.
+func (l *Log) reachedCut() {
+	l.cut.CompareAndSwap(l.drain.off, noCut)
+	wake(l.cutBy)
 }
 
 // takeNextLocked gives the segment that is prepared, or nil. segMu must be held.
