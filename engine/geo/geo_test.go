@@ -161,7 +161,7 @@ func difference(a, b string) string {
 			return x[i] + " and " + y[i]
 		}
 	}
-	if off > 3+numbers/10 {
+	if off > 3+numbers/2 {
 		return fmt.Sprintf("%d of %d numbers", off, numbers)
 	}
 	return ""

@@ -95,6 +95,9 @@ func (r random) member() string {
 	return "member" + strconv.Itoa(r.IntN(60))
 }
 
+// zero drops the sign of zeros, which weights make: Redis 7.0 and 7.4 differ in when they keep it.
+var zero = strings.NewReplacer("$2\r\n-0\r\n", "$1\r\n0\r\n", ",-0\r\n", ",0\r\n")
+
 // score leaves out -0: ZRANGESTORE makes 0 of it in Redis 7.0, and since 7.2 not when the result is large.
 func (r random) score() string {
 	switch r.IntN(20) {
@@ -353,6 +356,7 @@ func TestRandom(t *testing.T) {
 		want := theirs.Do(args)
 		ours.C.Now = time.Now().UnixMilli()
 		got := ours.DoArgs(args)
+		want, got = zero.Replace(want), zero.Replace(got)
 		if pairs > 0 && want[0] == '*' {
 			if a[0] == "ZSCAN" {
 				want, got = strings.TrimPrefix(want, "*2\r\n$1\r\n0\r\n"), strings.TrimPrefix(got, "*2\r\n$1\r\n0\r\n")
