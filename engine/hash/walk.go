@@ -3,7 +3,6 @@ package hash
 import (
 	"math"
 	"math/bits"
-	"strconv"
 
 	"tidemark/engine/command"
 	"tidemark/engine/glob"
@@ -111,13 +110,8 @@ func hrandfield(c *command.Ctx) {
 }
 
 func randomFields(c *command.Ctx) {
-	count, ok := command.ParseInt(c.Args[2])
+	count, ok := c.DrawCount(2)
 	if !ok {
-		c.W.Error(command.ErrNotInt)
-		return
-	}
-	if count == math.MinInt64 {
-		c.W.Error("ERR value is out of range, value must between " + strconv.Itoa(-math.MaxInt64) + " and " + strconv.Itoa(math.MaxInt64))
 		return
 	}
 	values := len(c.Args) == 4

@@ -2,7 +2,6 @@ package set
 
 import (
 	"bytes"
-	"math"
 	"math/bits"
 	"strconv"
 
@@ -87,13 +86,8 @@ func srandmember(c *command.Ctx) {
 }
 
 func randomMembers(c *command.Ctx) {
-	count, ok := command.ParseInt(c.Args[2])
+	count, ok := c.DrawCount(2)
 	if !ok {
-		c.W.Error(command.ErrNotInt)
-		return
-	}
-	if count == math.MinInt64 {
-		c.W.Error("ERR value is out of range, value must between " + strconv.Itoa(-math.MaxInt64) + " and " + strconv.Itoa(math.MaxInt64))
 		return
 	}
 	r, ok := find(c)

@@ -123,13 +123,8 @@ func below(c *command.Ctx, n uint64) uint64 {
 }
 
 func randomMembers(c *command.Ctx) {
-	count, ok := command.ParseInt(c.Args[2])
+	count, ok := c.DrawCount(2)
 	if !ok {
-		c.W.Error(command.ErrNotInt)
-		return
-	}
-	if count == math.MinInt64 {
-		c.W.Error("ERR value is out of range, value must between " + strconv.Itoa(-math.MaxInt64) + " and " + strconv.Itoa(math.MaxInt64))
 		return
 	}
 	scores := len(c.Args) == 4
