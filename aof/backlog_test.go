@@ -312,7 +312,10 @@ func TestTailDoesNotWaitForTheDisk(t *testing.T) {
 	}
 	entered, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	stuck := func(string, int) error {
+	stuck := func(name string, _ int) error {
+		if strings.HasPrefix(name, "temp-") {
+			return nil // a manifest: the drainer would not be the one that is stuck
+		}
 		once.Do(func() { close(entered) })
 		<-release
 		return nil
