@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -75,12 +76,11 @@ func TestFailedSyncAfterDirectWrite(t *testing.T) {
 	name := filepath.Join(o.Dir, l.active.entry.name)
 	at := l.active.pos
 	opened := filepath.Base(l.active.file.(*faultFile).Name()) // it has been renamed since
-	failed := false
+	var failed atomic.Bool
 	lose := func(synced string) error {
-		if failed || synced != opened { // other files are synced in the background
+		if synced != opened || failed.Swap(true) { // other files are synced in the background
 			return nil
 		}
-		failed = true
 		f, err := os.OpenFile(name, os.O_WRONLY, 0)
 		if err != nil {
 			return err
