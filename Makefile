@@ -44,7 +44,7 @@ fuzz:
 	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$pkg; \
 	  done; done
 
-# A thousand kills under appendfsync always, a third as many under everysec.
+# A thousand kills under appendfsync always, a third as many under everysec, a tenth as many with large collections.
 CRASHES ?= 1000
 crash:
 	TIDEMARK_CRASHES=$(CRASHES) $(GO) test -count=1 -timeout 3h -v ./cmd/servertest/crash
