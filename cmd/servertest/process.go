@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -137,6 +138,12 @@ func (s *Server) WaitReady() error {
 		if c, err := s.Dial(); err == nil {
 			c.SetTimeout(s.cfg.Ready)
 			r, err := c.Do("PING")
+			if i := slices.Index(s.cfg.Args, "--requirepass"); err == nil && i >= 0 && strings.HasPrefix(r.Str, "NOAUTH") {
+				// That it is loading, it says only to whom it knows.
+				if _, err = c.Do("AUTH", s.cfg.Args[i+1]); err == nil {
+					r, err = c.Do("PING")
+				}
+			}
 			c.Close()
 			if err == nil && (r.Str == "PONG" || strings.HasPrefix(r.Str, "NOAUTH")) {
 				return nil

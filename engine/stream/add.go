@@ -109,7 +109,7 @@ words:
 	}
 	o.idAt = i
 	switch {
-	case limited && !o.trims:
+	case limit > 0 && !o.trims:
 		return fail("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy")
 	case !adds && !o.trims:
 		return fail("ERR syntax error, XTRIM must be called with a trimming strategy")

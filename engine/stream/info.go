@@ -59,24 +59,23 @@ func identifier(c *command.Ctx, name string, n id) {
 const fullCount = 10
 
 func xinfoStream(c *command.Ctx) {
+	var m coll.Mem
+	s, ok := findInfo(c, &m)
+	if !ok {
+		return
+	}
 	full, count := len(c.Args) > 3, int64(fullCount)
 	if full && (!command.Is(c.Args[3], "full") || len(c.Args) != 4 && (len(c.Args) != 6 || !command.Is(c.Args[4], "count"))) {
 		badSub(c, "XINFO")
 		return
 	}
 	if len(c.Args) == 6 {
-		var ok bool
 		if count, ok = c.Int(5); !ok {
 			return
 		}
 		if count < 0 {
 			count = fullCount
 		}
-	}
-	var m coll.Mem
-	s, ok := findInfo(c, &m)
-	if !ok {
-		return
 	}
 	h := s.Head()
 	if full {

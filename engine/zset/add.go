@@ -8,7 +8,8 @@ import (
 )
 
 func zaddCommand() *command.Descriptor {
-	d := describe("zadd", "1.2.0", -4, command.Write|command.DenyOOM|command.Fast, command.KeyRW|command.KeyUpdate, zadd,
+	d := describe("zadd", "1.2.0", -4, command.Write|command.DenyOOM|command.Fast, command.KeyRW|command.KeyUpdate,
+		func(c *command.Ctx) { zadd(c, addOptions{}) },
 		"Adds members to a sorted set, or changes their scores", "O(log(N)) for each member, where N is the number of members",
 		either("condition", "3.0.2", command.Optional, "nx", "NX", "xx", "XX"),
 		either("comparison", "6.2.0", command.Optional, "gt", "GT", "lt", "LT"),
@@ -21,8 +22,8 @@ func zaddCommand() *command.Descriptor {
 // addOptions are the options of ZADD.
 type addOptions struct{ nx, xx, gt, lt, ch, incr bool }
 
-func zadd(c *command.Ctx) {
-	var o addOptions
+// zadd is ZADD, and with incr set ZINCRBY, whose score may be an option's word as well: there is no pair then.
+func zadd(c *command.Ctx, o addOptions) {
 	i := 2
 words:
 	for ; i < len(c.Args); i++ {
@@ -60,7 +61,7 @@ words:
 
 func zincrbyCommand() *command.Descriptor {
 	return describe("zincrby", "1.2.0", 4, command.Write|command.DenyOOM|command.Fast, command.KeyRW|command.KeyAccess|command.KeyUpdate,
-		func(c *command.Ctx) { add(c, c.Args[2:], addOptions{incr: true}) },
+		func(c *command.Ctx) { zadd(c, addOptions{incr: true}) },
 		"Adds a number to the score of a member of a sorted set", perN, arg("increment", "integer"), memberArg)
 }
 
