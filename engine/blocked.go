@@ -97,7 +97,7 @@ func (ss *Session) refuseWait(msg string) {
 func (ss *Session) replyRefusal(msg string) {
 	pos := len(ss.conn.W.B)
 	ss.conn.W.Error(msg)
-	ss.srv.stats.errors.count(msg)
+	ss.srv.stats.failed(ss.lastCmd, ss.conn.W.B[pos:])
 	ss.dropLateReply(pos)
 }
 

@@ -376,6 +376,10 @@ func debugProtocol(c *command.Ctx, kind []byte) {
 		}
 		w.BulkString("Some real reply following the attribute")
 	case "push":
+		if !w.RESP3 {
+			w.Error("ERR RESP2 is not supported by this command")
+			return
+		}
 		w.Push(2)
 		w.BulkString("server-cpu-usage")
 		w.Int(42)

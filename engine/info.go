@@ -2,12 +2,16 @@ package engine
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math"
+	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -135,6 +139,10 @@ func (s *Server) infoServer(c *command.Ctx, t *InfoText) {
 	up := int64(now.Sub(s.started).Seconds())
 	t.Str("redis_version", RedisVersion)
 	t.Str("tidemark_version", Version)
+	b := build()
+	t.Str("redis_git_sha1", b.revision)
+	t.Flag("redis_git_dirty", b.modified)
+	t.Str("redis_build_id", b.id)
 	t.Str("redis_mode", "standalone")
 	t.Str("os", osName())
 	t.Int("arch_bits", strconv.IntSize)
@@ -167,13 +175,60 @@ func (s *Server) infoServer(c *command.Ctx, t *InfoText) {
 	loops = len(s.loops)
 	s.mu.Unlock()
 	t.Flag("io_threads_active", loops > 1)
-	for _, a := range s.net.Addrs() {
-		t.Str("listener"+strconv.Itoa(t.listeners()), fmt.Sprintf("name=%s,bind=%s", a.Network(), a))
+	for i, l := range listeners(s.net.Addrs()) {
+		t.Str("listener"+strconv.Itoa(i), l)
 	}
 }
 
-// listeners counts the listeners written so far.
-func (t *InfoText) listeners() int { return strings.Count(string(t.b), "\r\nlistener") }
+// listeners describes what clients connect to, a line for each port and each unix socket.
+func listeners(addrs []net.Addr) (lines []string) {
+	ports := map[int]int{} // index in lines
+	for _, a := range addrs {
+		tcp, ok := a.(*net.TCPAddr)
+		if !ok {
+			lines = append(lines, fmt.Sprintf("name=%s,bind=%s", a.Network(), a))
+			continue
+		}
+		i, ok := ports[tcp.Port]
+		if !ok {
+			i = len(lines)
+			ports[tcp.Port] = i
+			lines = append(lines, "name=tcp")
+		}
+		lines[i] += ",bind=" + tcp.IP.String()
+	}
+	for port, i := range ports {
+		lines[i] += ",port=" + strconv.Itoa(port)
+	}
+	return lines
+}
+
+// buildInfo tells one build of the program from another.
+type buildInfo struct {
+	revision string // of the source, the first 8 hexadecimal digits; zeros when it is not known
+	modified bool   // the source differed from that revision
+	id       string
+}
+
+var build = sync.OnceValue(func() buildInfo {
+	b := buildInfo{revision: "00000000"}
+	bi, ok := debug.ReadBuildInfo()
+	if !ok {
+		bi = &debug.BuildInfo{GoVersion: runtime.Version()}
+	}
+	for _, s := range bi.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.revision = s.Value[:min(8, len(s.Value))]
+		case "vcs.modified":
+			b.modified = s.Value == "true"
+		}
+	}
+	h := fnv.New64a()
+	fmt.Fprint(h, Version, bi)
+	b.id = strconv.FormatUint(h.Sum64(), 16)
+	return b
+})
 
 func osName() string {
 	var u syscall.Utsname
@@ -533,11 +588,19 @@ func (s *Server) infoStats(c *command.Ctx, t *InfoText) {
 	t.Int("total_forks", 0)
 	t.Int("migrate_cached_sockets", 0)
 	t.Int("slave_expires_tracked_keys", 0)
+	t.Int("active_defrag_hits", 0)
+	t.Int("active_defrag_misses", 0)
+	t.Int("active_defrag_key_hits", 0)
+	t.Int("active_defrag_key_misses", 0)
+	t.Int("total_active_defrag_time", 0)
+	t.Int("current_active_defrag_time", 0)
 	t.Int("tracking_total_keys", 0)
 	t.Int("tracking_total_items", 0)
 	t.Int("tracking_total_prefixes", 0)
 	t.Int("unexpected_error_replies", 0)
 	t.Int("total_error_replies", s.stats.errors.total.Load())
+	t.Int("total_reads_processed", net.Reads-from.Reads)
+	t.Int("total_writes_processed", net.Writes-from.Writes)
 	t.Int("acl_access_denied_auth", s.stats.authFailures.Load())
 	t.Int("acl_access_denied_cmd", 0)
 	t.Int("acl_access_denied_key", 0)

@@ -91,6 +91,7 @@ func (l *Loop) read(c *Conn) {
 		c.rd = false
 	}
 	l.turnIn += int64(n)
+	l.turnReads++
 	c.in64 += int64(n)
 	c.active = l.now
 	if direct {

@@ -49,49 +49,51 @@ type Loop struct {
 	started bool          // guarded by Server.mu
 
 	// What follows belongs to the thread that runs the loop.
-	now       int64 // wall clock, Unix µs
-	mono      int64 // monotonic clock, ns
-	turnStart int64
-	turnTook  int64 // the latest turn, up to its commit
-	served    int   // connections served since the clock was read
-	lastYield int64
-	spin      int // how well not blocking has paid
-	limits    *Limits
-	parser    resp.Parser
-	args      [][]byte
-	ahead     []Request // what Conn.Ahead has parsed of the connection that is served, ...
-	aheadAt   int       // ... of which so many were taken
-	aheadArgs [][]byte
-	rbuf      []byte
-	events    []event
-	slots     []*Conn // by descriptor
-	conns     int
-	nextTag   uint32
-	ready     []*Conn // have more to do in the next turn
-	dirty     []*Conn // have output to write at the end of the turn
-	dirtyNow  []*Conn
-	gated     []*Conn // have output that waits for a gate
-	gatedNew  bool
-	lastMark  int64
-	lingering []*Conn // have output that may wait for more; see linger.go
-	gather    gather
-	timers    []*Timer
-	postsNow  []func(*Loop)
-	bufs      [][]byte
-	parts     []*resp.Partial
-	acceptors map[int]*listener
-	turnIn    int64
-	turnOut   int64
-	held      int64 // in buffers of this loop's connections, bytes
-	blocked   int64 // time spent blocked in this window of balance.go
-	window    int64 // when it began
-	hot, cool int   // windows in a row that were full, or nearly empty
-	cpus      cpuTimes
-	idleAt    int64 // when connections are next looked at for the idle timeout
-	stopAt    int64 // shutting down: when unsent output is given up; 0: not
-	stopped   bool
+	now                   int64 // wall clock, Unix µs
+	mono                  int64 // monotonic clock, ns
+	turnStart             int64
+	turnTook              int64 // the latest turn, up to its commit
+	served                int   // connections served since the clock was read
+	lastYield             int64
+	spin                  int // how well not blocking has paid
+	limits                *Limits
+	parser                resp.Parser
+	args                  [][]byte
+	ahead                 []Request // what Conn.Ahead has parsed of the connection that is served, ...
+	aheadAt               int       // ... of which so many were taken
+	aheadArgs             [][]byte
+	rbuf                  []byte
+	events                []event
+	slots                 []*Conn // by descriptor
+	conns                 int
+	nextTag               uint32
+	ready                 []*Conn // have more to do in the next turn
+	dirty                 []*Conn // have output to write at the end of the turn
+	dirtyNow              []*Conn
+	gated                 []*Conn // have output that waits for a gate
+	gatedNew              bool
+	lastMark              int64
+	lingering             []*Conn // have output that may wait for more; see linger.go
+	gather                gather
+	timers                []*Timer
+	postsNow              []func(*Loop)
+	bufs                  [][]byte
+	parts                 []*resp.Partial
+	acceptors             map[int]*listener
+	turnIn                int64
+	turnOut               int64
+	turnReads, turnWrites int64
+	held                  int64 // in buffers of this loop's connections, bytes
+	blocked               int64 // time spent blocked in this window of balance.go
+	window                int64 // when it began
+	hot, cool             int   // windows in a row that were full, or nearly empty
+	cpus                  cpuTimes
+	idleAt                int64 // when connections are next looked at for the idle timeout
+	stopAt                int64 // shutting down: when unsent output is given up; 0: not
+	stopped               bool
 
 	bytesIn, bytesOut, longest atomic.Int64
+	reads, writes              atomic.Int64
 	turns, turnNanos           atomic.Int64
 	heldSeen                   atomic.Int64 // held, as of the end of the latest turn
 	gatedLen                   atomic.Int32 // len(gated), for the committer
@@ -376,11 +378,13 @@ func (l *Loop) runSignals() {
 func (l *Loop) account() {
 	if l.turnIn > 0 {
 		l.bytesIn.Add(l.turnIn)
-		l.turnIn = 0
+		l.reads.Add(l.turnReads)
+		l.turnIn, l.turnReads = 0, 0
 	}
 	if l.turnOut > 0 {
 		l.bytesOut.Add(l.turnOut)
-		l.turnOut = 0
+		l.writes.Add(l.turnWrites)
+		l.turnOut, l.turnWrites = 0, 0
 	}
 	if l.held != l.heldSeen.Load() {
 		l.heldSeen.Store(l.held)

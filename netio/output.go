@@ -201,7 +201,10 @@ func (l *Loop) write(c *Conn, limit int64) {
 		}
 		budget -= n
 		c.sent += int64(n)
-		l.turnOut += int64(n)
+		if n > 0 {
+			l.turnOut += int64(n)
+			l.turnWrites++
+		}
 		c.off += n
 		if c.off == len(front) {
 			c.off = 0

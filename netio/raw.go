@@ -72,6 +72,7 @@ func (l *Loop) readRaw(c *Conn) {
 		c.rd = false // see read
 	}
 	l.turnIn += int64(n)
+	l.turnReads++
 	c.in64 += int64(n)
 	c.active = l.now
 	c.own = c.own[:len(c.own)+n]

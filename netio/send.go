@@ -33,7 +33,10 @@ func (c *Conn) Send(p []byte) (n int, err error) {
 	}
 	c.sent += int64(n)
 	c.wbase += int64(n)
-	l.turnOut += int64(n)
+	if n > 0 {
+		l.turnOut += int64(n)
+		l.turnWrites++
+	}
 	if n < len(p) {
 		c.sendWaits, c.wantOut = true, true
 		if err := l.poll.wantWrite(c.fd, c.tag, true); err != nil {

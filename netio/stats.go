@@ -6,6 +6,7 @@ import "sync/atomic"
 // standby took over because a commit was slow.
 type Stats struct {
 	Accepted, Rejected, BytesIn, BytesOut, QueryLimitCloses, OutputLimitCloses int64
+	Reads, Writes                                                              int64 // those that moved bytes
 	// LongestTurnNanos holds a commit by the loop's own thread as well, up to the moment at which the standby took the loop over. It
 	// is wall clock: whatever else the kernel ran meanwhile is in it.
 	LongestTurnNanos      int64
@@ -27,6 +28,8 @@ func (s *Server) ResetStats() {
 	for _, l := range s.loops {
 		l.bytesIn.Store(0)
 		l.bytesOut.Store(0)
+		l.reads.Store(0)
+		l.writes.Store(0)
 		l.longest.Store(0)
 		l.turns.Store(0)
 		l.turnNanos.Store(0)
@@ -55,6 +58,8 @@ func (s *Server) Stats() Stats {
 	for _, l := range s.loops {
 		st.BytesIn += l.bytesIn.Load()
 		st.BytesOut += l.bytesOut.Load()
+		st.Reads += l.reads.Load()
+		st.Writes += l.writes.Load()
 		st.Turns += l.turns.Load()
 		st.TurnNanos += l.turnNanos.Load()
 		st.LongestTurnNanos = max(st.LongestTurnNanos, l.longest.Load())

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +12,7 @@ import (
 
 // exported are the fields of INFO that redis_exporter turns into metrics, apart from those of what is not here (scripts' details, links to a
 // primary, cluster), and those that INFO of redis-server 7.0 does not have either.
-var exported = strings.Fields(`redis_version redis_mode os run_id tcp_port uptime_in_seconds process_id
+var exported = strings.Fields(`redis_version redis_git_sha1 redis_git_dirty redis_build_id redis_mode os run_id tcp_port uptime_in_seconds process_id
 	connected_clients blocked_clients maxclients tracking_clients clients_in_timeout_table client_recent_max_input_buffer client_recent_max_output_buffer
 	pubsub_clients watching_clients total_watched_keys total_blocking_keys total_blocking_keys_on_nokey
 	allocator_active allocator_allocated allocator_resident allocator_frag_ratio allocator_frag_bytes allocator_rss_ratio allocator_rss_bytes
@@ -27,7 +29,8 @@ var exported = strings.Fields(`redis_version redis_mode os run_id tcp_port uptim
 	total_net_input_bytes total_net_output_bytes total_net_repl_input_bytes total_net_repl_output_bytes rejected_connections sync_full sync_partial_ok sync_partial_err
 	expired_keys expired_subkeys expired_stale_perc expired_time_cap_reached_count expire_cycle_cpu_milliseconds evicted_keys evicted_clients evicted_scripts
 	keyspace_hits keyspace_misses latest_fork_usec migrate_cached_sockets slave_expires_tracked_keys
-	unexpected_error_replies total_error_replies acl_access_denied_auth acl_access_denied_cmd acl_access_denied_key acl_access_denied_channel
+	active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses total_active_defrag_time current_active_defrag_time
+	total_reads_processed total_writes_processed unexpected_error_replies total_error_replies acl_access_denied_auth acl_access_denied_cmd acl_access_denied_key acl_access_denied_channel
 	role connected_slaves master_repl_offset second_repl_offset repl_backlog_active repl_backlog_size repl_backlog_first_byte_offset repl_backlog_histlen
 	used_cpu_sys used_cpu_user used_cpu_sys_children used_cpu_user_children cluster_enabled`)
 
@@ -132,6 +135,42 @@ func TestInfoCounts(t *testing.T) {
 		// The question itself is asked 500 times a second, in some 40 bytes.
 		return ops < 60
 	})
+}
+
+// TestInfoListeners: a line for each port and each unix socket.
+func TestInfoListeners(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	s, a := start(t, "--save", "", "--bind", "127.0.0.1 127.0.0.2", "--unixsocket", path)
+	_, f := parseInfo(t, a.Must(t, "INFO", "server").Str)
+	_, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := f["listener0"], "name=tcp,bind=127.0.0.1,bind=127.0.0.2,port="+port; got != want {
+		t.Errorf("listener0:%s, want %s", got, want)
+	}
+	if got, want := f["listener1"], "name=unix,bind="+path; got != want {
+		t.Errorf("listener1:%s, want %s", got, want)
+	}
+	if _, ok := f["listener2"]; ok {
+		t.Error("a third listener")
+	}
+}
+
+// TestInfoReadsAndWrites: one read and one write for a request that is asked by itself.
+func TestInfoReadsAndWrites(t *testing.T) {
+	_, a := start(t, "--save", "")
+	expect(t, a, "+OK", "CONFIG", "RESETSTAT")
+	const n = 20
+	for range n {
+		expect(t, a, "+PONG", "PING")
+	}
+	_, f := parseInfo(t, a.Must(t, "INFO", "stats").Str)
+	for _, field := range []string{"total_reads_processed", "total_writes_processed"} {
+		if v, err := strconv.Atoi(f[field]); err != nil || v < n || v > n+4 {
+			t.Errorf("%s:%s after %d requests", field, f[field], n)
+		}
+	}
 }
 
 // TestExpiredAndEvicted: the counters of keys that went by themselves.

@@ -253,6 +253,7 @@ func (k enum[T]) reset(v *Values, d *Directive)          { store(v, d, k.at, k.d
 // flags is any number of names, of which the first stands for none. Bit i-1 is names[i].
 type flags[T ~uint8] struct {
 	names []string
+	check func(T) error // may be nil
 	at    func(*Values) *T
 }
 
@@ -270,6 +271,11 @@ next:
 			}
 		}
 		return errEnum(k.names)
+	}
+	if k.check != nil {
+		if err := k.check(x); err != nil {
+			return err
+		}
 	}
 	store(v, d, k.at, x)
 	return nil

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 
@@ -234,6 +235,15 @@ const (
 	ShutdownNow
 	ShutdownForce
 )
+
+var shutdownOptions = []string{"default", "save", "nosave", "now", "force"}
+
+func checkShutdown(f ShutdownFlags) error {
+	if f&ShutdownSave != 0 && f&ShutdownNoSave != 0 {
+		return errors.New("shutdown options SAVE and NOSAVE can't be used simultaneously")
+	}
+	return nil
+}
 
 // SavePoint is one pair of save: a snapshot after Seconds if at least Changes keys changed.
 type SavePoint struct{ Seconds, Changes int64 }
