@@ -109,7 +109,7 @@ func Start(cfg *config.Config, log *serverlog.Logger, ext Extension) (*Server, e
 		transactionCommands(), s.connectionCommands(), s.clientCommands(), s.serverCommands(),
 		s.commandCommands(), s.debugCommands(), stream.Commands())...)
 	for _, r := range v.RenameCommands {
-		if err := s.table.Rename(r.From, r.To); err != nil {
+		if err := s.rename(r); err != nil {
 			return nil, fmt.Errorf("%s: rename-command: %w", r.Where, err)
 		}
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -121,4 +123,27 @@ func flagsInOrder(spec servertest.Reply) servertest.Reply {
 		}
 	}
 	return spec
+}
+
+// TestRenameEveryCommand: a redis.conf may take any command of Redis away, also those that are not here yet.
+func TestRenameEveryCommand(t *testing.T) {
+	redis := servertest.StartRedis(t, servertest.Config{}).Connect(t)
+	conf := "save \"\"\nrename-command EVAL secret\n"
+	for _, r := range redis.Must(t, "COMMAND").Elems {
+		if name := r.Elems[0].Str; name != "ping" && name != "eval" {
+			conf += "rename-command " + name + " \"\"\n"
+		}
+	}
+	path := filepath.Join(t.TempDir(), "redis.conf")
+	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := servertest.StartTidemark(t, servertest.Config{Args: []string{"--include", path}})
+	c := s.Connect(t)
+	expect(t, c, "+PONG", "PING")
+	expect(t, c, "-ERR unknown command 'SET', with args beginning with: 'k' 'v' ", "SET", "k", "v")
+	expect(t, c, "-ERR unknown command 'secret', with args beginning with: ", "secret")
+	if log := s.Log(); !strings.Contains(log, "rename-command: EVAL is not there yet") {
+		t.Errorf("the log does not tell that EVAL is not there:\n%s", log)
+	}
 }
