@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"tidemark/engine/command"
 	"tidemark/netio"
@@ -25,6 +26,9 @@ func (ls *loopState) do(ss *Session, req *netio.Request, at *placed) bool {
 		return true
 	}
 	d, args, raw := at.d, req.Args, req.Raw
+	if d == nil && s.isHTTP(ss, args) {
+		return true
+	}
 	if refusal := s.refuse(ss, d, at.unknownSub, args); refusal != "" {
 		if d != nil {
 			d.CountRejected()
@@ -165,6 +169,21 @@ func (s *Server) refuse(ss *Session, d *command.Descriptor, unknownSub bool, arg
 
 func misconf(err error) string {
 	return "MISCONF Errors writing to the AOF file: " + err.Error()
+}
+
+// isHTTP closes a connection whose client speaks HTTP: as likely as not a page in somebody's browser that posts commands to a server it cannot
+// reach by itself. Nothing behind this request is executed, and no reply leaves.
+func (s *Server) isHTTP(ss *Session, args [][]byte) bool {
+	if !command.Is(args[0], "post") && !command.Is(args[0], "host:") {
+		return false
+	}
+	now := time.Now().Unix()
+	if last := s.httpSeen.Load(); now-last >= 60 && s.httpSeen.CompareAndSwap(last, now) {
+		s.log.Warningf("Possible SECURITY ATTACK detected. A client (addr=%s) sends POST or Host: as a request of HTTP does, perhaps a browser that a "+
+			"page misuses to reach this server. Connection aborted.", ss.pub.addr)
+	}
+	ss.conn.Kill()
+	return true
 }
 
 func unknownCommand(args [][]byte) string {

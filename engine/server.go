@@ -72,6 +72,7 @@ type Server struct {
 	hoard      atomic.Bool   // a replica that goes beyond maxmemory where its primary does (replica-ignore-maxmemory)
 	needAuth   atomic.Bool
 	protected  atomic.Bool
+	httpSeen   atomic.Int64 // when the log last told of a client that speaks HTTP, Unix seconds
 	syncWanted atomic.Bool
 	maxMemory  atomic.Int64
 

@@ -145,7 +145,8 @@ func (s *Server) WaitReady() error {
 				}
 			}
 			c.Close()
-			if err == nil && (r.Str == "PONG" || strings.HasPrefix(r.Str, "NOAUTH")) {
+			// Who has no password is not told about loading.
+			if err == nil && (r.Str == "PONG" || strings.HasPrefix(r.Str, "NOAUTH") && strings.Contains(s.Log(), "Ready to accept connections")) {
 				return nil
 			}
 		}
