@@ -46,7 +46,7 @@ func ParseArgs(args []string) (Invocation, error) {
 	bare := false // the last word was a directive without a value
 	for ; i < len(args); i++ {
 		word := args[i]
-		if word == "-" && i == len(args)-1 {
+		if word == "-" && (i == 0 || i == len(args)-1) {
 			inv.Stdin = true
 			continue
 		}

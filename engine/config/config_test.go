@@ -185,6 +185,7 @@ func TestParseArgs(t *testing.T) {
 		{[]string{"--port 1", "--save", "--hz", "2"}, Invocation{Options: [][]string{{"port", "1"}, {"save", ""}, {"hz", "2"}}}},
 		{[]string{"--save", "3600", "1", "60", "2", "--port", "1"}, Invocation{Options: [][]string{{"save", "3600", "1", "60", "2"}, {"port", "1"}}}},
 		{[]string{"--requirepass", "--x", "--port", "1"}, Invocation{Options: [][]string{{"requirepass", "--x"}, {"port", "1"}}}},
+		{[]string{"-", "--port", "1"}, Invocation{Stdin: true, Options: [][]string{{"port", "1"}}}},
 		{[]string{"--save"}, Invocation{Options: [][]string{{"save", ""}}}}, {[]string{"--save", ""}, Invocation{Options: [][]string{{"save", ""}}}},
 		{[]string{"-"}, Invocation{Stdin: true}}, {[]string{"f", "--hz", "5", "-"}, Invocation{File: "f", Stdin: true, Options: [][]string{{"hz", "5"}}}},
 		{[]string{"--port", "1", "extra"}, Invocation{Options: [][]string{{"port", "1", "extra"}}}},
