@@ -96,7 +96,13 @@ func (l *Log) syncerStep(t time.Time) (wait time.Duration) {
 
 // tick is what happens once a second while the log is in use. True: the clock may stop.
 func (l *Log) tick() (idle bool) {
-	if l.mustMove.Load() || l.isFull.Load() {
+	if l.mustMove.Load() {
+		return false
+	}
+	if l.isFull.Load() { // takes no more, but what it has taken need not wait for room
+		if l.Policy() == EverySec {
+			l.syncAppended()
+		}
 		return false
 	}
 	a, y := l.appended.Load(), l.synced.Load()
@@ -113,13 +119,7 @@ func (l *Log) tick() (idle bool) {
 	case No:
 		return !l.Pending(GoalAppend)
 	case EverySec:
-		if a > y {
-			t := time.Now()
-			l.raiseSyncWanted(a)
-			l.commitSync()
-			if time.Since(t) > syncEvery {
-				l.stats.delayedFsync.Add(1)
-			}
+		if l.syncAppended() {
 			return false
 		}
 	case Always:
@@ -134,6 +134,21 @@ func (l *Log) tick() (idle bool) {
 		return false
 	}
 	l.closingBatch()
+	return true
+}
+
+// syncAppended syncs what is appended, if it is not synced yet.
+func (l *Log) syncAppended() bool {
+	a := l.appended.Load()
+	if a <= l.synced.Load() {
+		return false
+	}
+	t := time.Now()
+	l.raiseSyncWanted(a)
+	l.commitSync()
+	if time.Since(t) > syncEvery {
+		l.stats.delayedFsync.Add(1)
+	}
 	return true
 }
 

@@ -372,6 +372,33 @@ func TestFullDiskIsTriedAtIntervals(t *testing.T) {
 	}
 }
 
+// A full disk takes no more, but what was written before is still synced within the second that everysec promises.
+func TestFullDiskIsSyncedAllTheSame(t *testing.T) {
+	l, fsys, w, _ := faultLog(t, EverySec)
+	end := l.Append(0, 0, oneSet)
+	if !l.Commit(GoalAppend) {
+		t.Fatal("not appended")
+	}
+	full := full()
+	fsys.write.Store(&full)
+	more := l.Append(0, 0, oneSet)
+	if l.Commit(GoalAppend) {
+		t.Fatal("appended on a full disk")
+	}
+	if l.Synced() >= end {
+		t.Fatal("synced before the disk was full: the test shows nothing")
+	}
+	w.until(t, func() { l.WantSynced(end) }, func() bool { return l.Synced() >= end })
+	if err := l.Err(); !errors.Is(err, ErrFull) || l.Synced() >= more {
+		t.Fatalf("synced up to %d of %d: %v", l.Synced(), more, err)
+	}
+	fsys.write.Store(nil)
+	w.until(t, func() { l.WantSynced(more) }, func() bool { return l.Synced() >= more })
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestFresh(t *testing.T) {
 	dir := t.TempDir()
 	o := Options{Dir: dir, Shards: 1, SegmentBytes: 64 << 10, Policy: Always, LoadTruncated: true}
