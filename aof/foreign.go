@@ -201,6 +201,51 @@ func (ld *loader) loadForeign(e *fileEntry, f File, from, size int64, last bool)
 	return w.Datasync()
 }
 
+// wentOn reports whether another server wrote [from, size) of a file that was ours before. redis-server begins with a SELECT, or with an
+// annotation of the time, and all of it has the frame of commands, but for a last one that is torn. A batch of ours never begins so, and what
+// an earlier use of the file left has headers of ours in it or ends in zeros.
+func wentOn(f File, from, size int64) (bool, error) {
+	var head [16]byte
+	n, err := readFull(f, head[:min(int64(len(head)), max(size-from, 0))], from)
+	if err != nil {
+		return false, err
+	}
+	if !bytes.HasPrefix(head[:n], []byte("*2\r\n$6\r\nSELECT")) && !bytes.HasPrefix(head[:n], []byte("#TS:")) {
+		return false, nil
+	}
+	buf := make([]byte, min(chunkBytes, size-from))
+	have, whole := 0, false
+	for pos := from; ; {
+		n, err := readFull(f, buf[have:min(int64(len(buf)), size-pos)], pos+int64(have))
+		if err != nil {
+			return false, err
+		}
+		have += n
+		at, want := 0, int64(1)
+		for at < have {
+			n, kind, fr, need := scanCommand(buf[at:have])
+			if fr == frameBad || kind == kindAnnotation && bytes.HasPrefix(buf[at:have], []byte("#TM")) {
+				return false, nil
+			}
+			if fr == frameShort {
+				want = need
+				break
+			}
+			whole = whole || kind != kindAnnotation
+			at += n
+		}
+		have = copy(buf, buf[at:have])
+		pos += int64(at)
+		if pos+int64(have) >= size || want > size-pos {
+			return whole, nil
+		}
+		if have == len(buf) || want > int64(len(buf)) {
+			buf = append(make([]byte, 0, max(want, 2*int64(len(buf)))), buf[:have]...)
+			buf = buf[:cap(buf)]
+		}
+	}
+}
+
 // foreignChunk applies the whole effects at the front of p, which lies at pos of the file, and drops the annotations by
 // moving what follows them. applied counts effect bytes, consumed those of p, and want is how many bytes from consumed on
 // are needed to get further.

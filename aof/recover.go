@@ -225,6 +225,9 @@ func (ld *loader) load() error {
 			return err
 		}
 	}
+	if err := ld.findForeign(); err != nil {
+		return err
+	}
 	for i := 0; i < len(m.incr); i++ {
 		end, err := ld.loadIncr(i)
 		if err != nil {
@@ -238,6 +241,37 @@ func (ld *loader) load() error {
 	}
 	ld.adoptHistory()
 	return nil
+}
+
+// findForeign finds the segments that were prepared by us and then written by another server: a process that was killed leaves one listed,
+// and redis-server appends to the last file of the manifest.
+func (ld *loader) findForeign() error {
+	for _, e := range ld.meta.incr {
+		if e.state != stateActive {
+			continue
+		}
+		f, err := ld.fs.OpenRead(join(ld.dir, e.name))
+		if err != nil {
+			return fmt.Errorf("aof: a file of the manifest cannot be read: %w", err)
+		}
+		size, err := f.Size()
+		if err == nil {
+			var theirs bool
+			if theirs, err = wentOn(f, 0, size); theirs {
+				e.state, e.epoch, ld.changed = stateForeign, 0, true
+			}
+		}
+		f.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foreignBehind reports whether files of another server follow m.incr[i].
+func (ld *loader) foreignBehind(i int) bool {
+	return slices.ContainsFunc(ld.meta.incr[i+1:], func(e *fileEntry) bool { return e.state == stateForeign || e.state == stateLoaded })
 }
 
 func (ld *loader) loadBase(last bool) error {
@@ -418,12 +452,18 @@ func (ld *loader) loadOurs(i int, f File, size int64, tail bool) (end bool, err 
 		return false, nil
 	}
 	// The segment was being written when the log was last open.
-	if tail && w.pos < size {
+	goneOn, err := wentOn(f, w.pos, size)
+	if err != nil {
+		return false, err
+	}
+	if tail && w.pos < size && !goneOn {
 		var b [1]byte
-		if n, _ := f.ReadAt(b[:], w.pos); n == 1 && (b[0] == '*' || b[0] == '#') && findHeader(b[:], e.epoch) < 0 {
-			e.state, e.length, e.chain, e.end = stateClosed, w.pos, w.chain, w.off
-			return false, ld.loadTail(e, f, size, i == len(m.incr)-1)
-		}
+		n, _ := f.ReadAt(b[:], w.pos)
+		goneOn = n == 1 && (b[0] == '*' || b[0] == '#') && findHeader(b[:], e.epoch) < 0
+	}
+	if goneOn {
+		e.state, e.length, e.chain, e.end = stateClosed, w.pos, w.chain, w.off
+		return false, ld.loadTail(e, f, size, i == len(m.incr)-1)
 	}
 	if w.off < limit {
 		proof, torn, err := ld.evidence(i, f, &w, size)
@@ -446,7 +486,7 @@ func (ld *loader) loadOurs(i int, f File, size int64, tail bool) (end bool, err 
 			ld.o.Logf('#', "aof: truncating %s at byte %d (log offset %d): %d bytes were not yet on the disk when the power went",
 				path, w.pos, w.off, torn)
 		}
-		end = true
+		end = !ld.foreignBehind(i)
 	}
 	ld.changed = true
 	e.state, e.length, e.chain, e.end, e.index = stateClosed, w.pos, w.chain, w.off, w.index
@@ -556,7 +596,10 @@ func (ld *loader) evidence(i int, f File, w *walker, size int64) (proof string, 
 				return "", 0, err
 			}
 		default:
-			return fmt.Sprintf("%s follows it in the manifest", later.name), 0, nil
+			// Another server that went on from here read this segment to its last byte.
+			if w.pos < size {
+				return fmt.Sprintf("%s follows it in the manifest", later.name), 0, nil
+			}
 		}
 	}
 	torn += last - w.pos

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -223,6 +224,42 @@ func TestTidemarkTakesRedisDirectory(t *testing.T) {
 	}
 	if len(got) != len(want) {
 		t.Errorf("tidemark has %d keys, stock redis had %d", len(got), len(want))
+	}
+}
+
+// TestRedisGoesOnAfterAKill: a stock redis-server takes over from a tidemark that was killed, and tidemark from it. Each has all the other wrote.
+func TestRedisGoesOnAfterAKill(t *testing.T) {
+	for _, policy := range []string{"everysec", "no"} {
+		t.Run(policy, func(t *testing.T) {
+			srv := start(t, "--appendfsync", policy)
+			c := srv.Connect(t)
+			want := populate(t, c)
+			// What is prepared for the next segment stands behind the one in use by then.
+			waitFor(t, "a spare segment", func() bool {
+				return strings.Contains(c.Must(t, "INFO", "persistence").Str, "tidemark_spare_segments:1")
+			})
+			srv.Kill()
+			for round := range 2 {
+				redis := servertest.StartRedis(t, servertest.Config{Dir: srv.Dir, Args: []string{"--appendonly", "yes"}})
+				rc := redis.Connect(t)
+				rc.Must(t, "SELECT", "4")
+				for i := range 50 {
+					rc.Must(t, "SET", fmt.Sprintf("redis:%d:%d", round, i), strings.Repeat("y", i))
+					want[fmt.Sprintf("4/redis:%d:%d", round, i)] = strings.Repeat("y", i) + " -1"
+				}
+				if err := redis.Stop(); err != nil {
+					t.Fatal(err)
+				}
+				again := servertest.StartTidemark(t, servertest.Config{Dir: srv.Dir, Args: []string{"--appendonly", "yes", "--appendfsync", policy, "--save", ""}})
+				tc := again.Connect(t)
+				if got := state(t, tc); !maps.Equal(got, want) {
+					t.Fatalf("round %d: tidemark has %d keys of %d", round, len(got), len(want))
+				}
+				tc.Must(t, "SET", fmt.Sprintf("ours:%d", round), "z")
+				want[fmt.Sprintf("0/ours:%d", round)] = "z -1"
+				again.Kill()
+			}
+		})
 	}
 }
 
