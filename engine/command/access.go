@@ -89,6 +89,39 @@ func (c *Ctx) stringOf(k *Key, r keyspace.Ref) (keyspace.Ref, []byte, bool) {
 	return r, k.Shard.Value(r), true
 }
 
+// FindTyped is Find for a command of one data type: ok is false when the key holds another, and the error has been replied.
+func (c *Ctx) FindTyped(k *Key, t keyspace.Type) (r keyspace.Ref, ok bool) {
+	r = c.Find(k)
+	return r, c.IsType(k, r, t)
+}
+
+// FindTypedForWrite is FindTyped by FindForWrite.
+func (c *Ctx) FindTypedForWrite(k *Key, t keyspace.Type) (r keyspace.Ref, ok bool) {
+	r = c.FindForWrite(k)
+	return r, c.IsType(k, r, t)
+}
+
+// IsType reports whether an entry that a Find gave for k is of a type, or none at all (0). If not, the error has been replied.
+func (c *Ctx) IsType(k *Key, r keyspace.Ref, t keyspace.Type) bool {
+	if r == 0 || k.Shard.Type(r) == t {
+		return true
+	}
+	c.W.Error(ErrWrongType)
+	return false
+}
+
+// FirstForWrite finds the first of the request's keys that is there, for a command that takes elements from it; r is 0 when none is. ok is
+// false when a key of another type stands before it, and the error has been replied.
+func (c *Ctx) FirstForWrite(t keyspace.Type) (k *Key, r keyspace.Ref, ok bool) {
+	for i := range c.Keys {
+		k = &c.Keys[i]
+		if r, ok = c.FindTypedForWrite(k, t); r != 0 || !ok {
+			return k, r, ok
+		}
+	}
+	return nil, 0, true
+}
+
 // Changed reports that the handler changed, created or removed a key. Call it once for each change that counts as one
 // (rdb_changes_since_last_save). The key may be one the handler made with Store.MakeKey, if its shard is locked.
 func (c *Ctx) Changed(k *Key) {

@@ -113,6 +113,36 @@ func appendCommand(b []byte, args [][]byte) []byte {
 	return b
 }
 
+// ParseMpop reads the arguments of LMPOP and ZMPOP, of which i is the number of keys. After the keys stands which end of a collection to take from,
+// first or last (in lower case; atLast: the latter), and maybe a count, 1 if not. If they are wrong, the error has been replied.
+func (c *Ctx) ParseMpop(i int, first, last string) (atLast bool, count int64, ok bool) {
+	fail := func(msg string) (bool, int64, bool) {
+		c.W.Error(msg)
+		return false, 0, false
+	}
+	keys, ok := ParseInt(c.Args[i])
+	if !ok || keys < 1 {
+		return fail("ERR numkeys should be greater than 0")
+	}
+	if keys >= int64(len(c.Args)-i-1) {
+		return fail(ErrSyntax)
+	}
+	i += int(keys) + 1
+	atLast = Is(c.Args[i], last)
+	if !atLast && !Is(c.Args[i], first) {
+		return fail(ErrSyntax)
+	}
+	for i++; i < len(c.Args); i += 2 {
+		if count > 0 || !Is(c.Args[i], "count") || i+1 == len(c.Args) {
+			return fail(ErrSyntax)
+		}
+		if count, ok = ParseInt(c.Args[i+1]); !ok || count < 1 {
+			return fail("ERR count should be greater than 0")
+		}
+	}
+	return atLast, max(count, 1), true
+}
+
 // Timeout parses argument i as a timeout in ms, 0 meaning none; ok is false when it is none, and the error has been replied.
 func (c *Ctx) Timeout(i int) (ms int64, ok bool) {
 	ms, ok = ParseInt(c.Args[i])

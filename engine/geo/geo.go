@@ -70,15 +70,6 @@ const (
 	units = "ERR unsupported unit provided. please use M, KM, FT, MI"
 )
 
-// find is Ctx.Find for a sorted set: ok is false when it is of another type, and the error has been replied.
-func find(c *command.Ctx, k *command.Key) (r keyspace.Ref, ok bool) {
-	if r = c.Find(k); r == 0 || k.Shard.Type(r) == keyspace.ZSet {
-		return r, true
-	}
-	c.W.Error(command.ErrWrongType)
-	return 0, false
-}
-
 // parseUnit gives the m in a unit; ok is false when the error has been replied.
 func parseUnit(c *command.Ctx, a []byte) (m float64, ok bool) {
 	switch {
@@ -191,7 +182,7 @@ func geohashCommand() *command.Descriptor {
 // eachMember replies an array; f writes what there is to say of each member that the request names.
 func eachMember(c *command.Ctx, f func(score float64, there bool)) {
 	k := &c.Keys[0]
-	r, ok := find(c, k)
+	r, ok := c.FindTyped(k, keyspace.ZSet)
 	if !ok {
 		return
 	}
@@ -246,7 +237,7 @@ func geodist(c *command.Ctx) {
 		return
 	}
 	k := &c.Keys[0]
-	r, ok := find(c, k)
+	r, ok := c.FindTyped(k, keyspace.ZSet)
 	if !ok {
 		return
 	}

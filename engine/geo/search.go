@@ -170,7 +170,7 @@ func (q *request) parse(c *command.Ctx) (ok bool) {
 	if q.store != nil {
 		q.src = &c.Keys[1]
 	}
-	if q.r, ok = find(c, q.src); !ok {
+	if q.r, ok = c.FindTyped(q.src, keyspace.ZSet); !ok {
 		return false
 	}
 	i := q.base

@@ -39,17 +39,9 @@ var (
 )
 
 // find is Ctx.Find for a hash: ok is false when the key holds another type, and the error has been replied.
-func find(c *command.Ctx) (r keyspace.Ref, ok bool) { return typed(c, c.Find(&c.Keys[0])) }
+func find(c *command.Ctx) (r keyspace.Ref, ok bool) { return c.FindTyped(&c.Keys[0], keyspace.Hash) }
 
 // findForWrite is find by Ctx.FindForWrite.
 func findForWrite(c *command.Ctx) (r keyspace.Ref, ok bool) {
-	return typed(c, c.FindForWrite(&c.Keys[0]))
-}
-
-func typed(c *command.Ctx, r keyspace.Ref) (keyspace.Ref, bool) {
-	if r != 0 && c.Keys[0].Shard.Type(r) != keyspace.Hash {
-		c.W.Error(command.ErrWrongType)
-		return r, false
-	}
-	return r, true
+	return c.FindTypedForWrite(&c.Keys[0], keyspace.Hash)
 }

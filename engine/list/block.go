@@ -39,28 +39,23 @@ func bpop(c *command.Ctx, at end) {
 	if !ok {
 		return
 	}
-	for i := range c.Keys {
-		k := &c.Keys[i]
-		r := c.FindForWrite(k)
-		if !isList(c, k, r) {
-			return
-		}
-		if r == 0 {
-			continue
-		}
+	k, r, ok := c.FirstForWrite(keyspace.List)
+	switch {
+	case !ok:
+	case r == 0:
+		wait(c, c.Keys, ms)
+	default:
 		c.W.Array(2)
 		c.W.Bulk(k.Name)
 		pop(c, k, r, 1, at)
 		c.Changed(k)
 		c.Effect(popWord(at), k.Name)
-		return
 	}
-	wait(c, c.Keys, ms, (*resp.Writer).NullArray)
 }
 
-// wait has the command tried again when one of the keys has become a list. none writes the reply of a wait in vain.
-func wait(c *command.Ctx, keys []command.Key, ms int64, none func(*resp.Writer)) {
-	c.BlockOn(command.Waiting{Keys: keys, Type: keyspace.List, TimeoutMs: ms, None: none})
+// wait has the command tried again when one of the keys has become a list.
+func wait(c *command.Ctx, keys []command.Key, ms int64) {
+	c.BlockOn(command.Waiting{Keys: keys, Type: keyspace.List, TimeoutMs: ms, None: (*resp.Writer).NullArray})
 }
 
 func popWord(at end) []byte {
@@ -82,12 +77,12 @@ func blmpopCommand() *command.Descriptor {
 }
 
 func blmpop(c *command.Ctx) {
-	at, count, ok := parseMpop(c, 2)
+	at, count, ok := c.ParseMpop(2, "left", "right")
 	if !ok {
 		return
 	}
-	if ms, ok := c.Seconds(1); ok && !mpop(c, count, at) {
-		wait(c, c.Keys, ms, (*resp.Writer).NullArray)
+	if ms, ok := c.Seconds(1); ok && !mpop(c, count, end(at)) {
+		wait(c, c.Keys, ms)
 	}
 }
 
@@ -132,7 +127,7 @@ func bmove(c *command.Ctx, from, to end, i int) {
 	case !there && c.InBlock() && !c.Trying():
 		c.W.Null() // which differs from that of a wait in vain in RESP2
 	case !there:
-		wait(c, c.Keys[:1], ms, (*resp.Writer).NullArray)
+		wait(c, c.Keys[:1], ms)
 	case moved && i > 3:
 		c.Effect(lmoveWord, src, dst, c.Args[3], c.Args[4])
 	case moved:

@@ -28,7 +28,7 @@ func lset(c *command.Ctx) {
 		c.W.Error(command.ErrNoSuchKey)
 		return
 	}
-	if !isList(c, k, r) {
+	if !c.IsType(k, r, keyspace.List) {
 		return
 	}
 	i, ok := c.Int(2)
@@ -95,8 +95,8 @@ func linsert(c *command.Ctx) {
 	}
 	k, elem := &c.Keys[0], c.Args[4]
 	s := k.Shard
-	r := c.FindForWrite(k)
-	if !isList(c, k, r) {
+	r, ok := c.FindTypedForWrite(k, keyspace.List)
+	if !ok {
 		return
 	}
 	if r == 0 {
@@ -165,8 +165,8 @@ func lrem(c *command.Ctx) {
 		return
 	}
 	k := &c.Keys[0]
-	r := c.FindForWrite(k)
-	if !isList(c, k, r) {
+	r, ok := c.FindTypedForWrite(k, keyspace.List)
+	if !ok {
 		return
 	}
 	if r == 0 {

@@ -61,15 +61,6 @@ func endOf(c *command.Ctx, arg []byte) (e end, ok bool) {
 	return head, false
 }
 
-// isList reports whether an entry that a Find gave is a list, or none at all (0). If not, the error has been replied.
-func isList(c *command.Ctx, k *command.Key, r keyspace.Ref) bool {
-	if r == 0 || k.Shard.Type(r) == keyspace.List {
-		return true
-	}
-	c.W.Error(command.ErrWrongType)
-	return false
-}
-
 // open gives a list for reading, small or large: one of the results is nil (small), or has no Mem (large). m is room for the latter.
 func open(s *keyspace.Shard, r keyspace.Ref, m *coll.Mem) (small packed.List, large coll.List) {
 	if s.Encoding(r) == keyspace.ListPack {

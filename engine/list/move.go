@@ -2,6 +2,7 @@ package list
 
 import (
 	"tidemark/engine/command"
+	"tidemark/engine/keyspace"
 	"tidemark/engine/value"
 )
 
@@ -59,11 +60,11 @@ func move(c *command.Ctx, from, to end) (moved, there bool) {
 	if r == 0 {
 		return false, false
 	}
-	if !isList(c, src, r) {
+	if !c.IsType(src, r, keyspace.List) {
 		return false, true
 	}
-	d := c.FindForWrite(dst)
-	if !isList(c, dst, d) {
+	d, ok := c.FindTypedForWrite(dst, keyspace.List)
+	if !ok {
 		return false, true
 	}
 	n := value.Len(src.Shard, r)

@@ -35,7 +35,7 @@ func popArgs(c *command.Ctx, at end) {
 	if len(c.Args) == 2 {
 		r := c.FindForWrite(k)
 		switch {
-		case !isList(c, k, r):
+		case !c.IsType(k, r, keyspace.List):
 		case r == 0:
 			c.W.Null()
 		default:
@@ -49,8 +49,8 @@ func popArgs(c *command.Ctx, at end) {
 		c.W.Error("ERR value is out of range, must be positive")
 		return
 	}
-	r := c.FindForWrite(k)
-	if !isList(c, k, r) {
+	r, ok := c.FindTypedForWrite(k, keyspace.List)
+	if !ok {
 		return
 	}
 	if r == 0 {
@@ -96,57 +96,21 @@ func lmpopCommand() *command.Descriptor {
 }
 
 func lmpop(c *command.Ctx) {
-	if at, count, ok := parseMpop(c, 1); ok && !mpop(c, count, at) {
+	if at, count, ok := c.ParseMpop(1, "left", "right"); ok && !mpop(c, count, end(at)) {
 		c.W.NullArray()
 	}
-}
-
-// parseMpop reads the arguments of LMPOP, from the number of keys on, which is argument i. If they are wrong, the error has been replied.
-func parseMpop(c *command.Ctx, i int) (at end, count int64, ok bool) {
-	keys, ok := command.ParseInt(c.Args[i])
-	if !ok || keys < 1 {
-		c.W.Error("ERR numkeys should be greater than 0")
-		return head, 0, false
-	}
-	if keys >= int64(len(c.Args)-i-1) {
-		c.W.Error(command.ErrSyntax)
-		return head, 0, false
-	}
-	where := int(keys) + i + 1
-	if at, ok = endOf(c, c.Args[where]); !ok {
-		return head, 0, false
-	}
-	for i := where + 1; i < len(c.Args); i += 2 {
-		if count > 0 || !command.Is(c.Args[i], "count") || i+1 == len(c.Args) {
-			c.W.Error(command.ErrSyntax)
-			return head, 0, false
-		}
-		if count, ok = command.ParseInt(c.Args[i+1]); !ok || count < 1 {
-			c.W.Error("ERR count should be greater than 0")
-			return head, 0, false
-		}
-	}
-	return at, max(count, 1), true
 }
 
 // mpop takes up to count elements out of the first of the request's keys that is there, and replies and logs that. False: none is, and nothing
 // was replied.
 func mpop(c *command.Ctx, count int64, at end) bool {
-	for i := range c.Keys {
-		k := &c.Keys[i]
-		r := c.FindForWrite(k)
-		if !isList(c, k, r) {
-			return true
-		}
-		if r == 0 {
-			continue
-		}
+	k, r, ok := c.FirstForWrite(keyspace.List)
+	if ok && r != 0 {
 		c.W.Array(2)
 		c.W.Bulk(k.Name)
 		effectOfPops(c, k.Name, popMany(c, k, r, count, at), at)
-		return true
 	}
-	return false
+	return !ok || r != 0
 }
 
 func ltrimCommand() *command.Descriptor {
@@ -170,8 +134,8 @@ func ltrim(c *command.Ctx) {
 		return
 	}
 	k := &c.Keys[0]
-	r := c.FindForWrite(k)
-	if !isList(c, k, r) {
+	r, ok := c.FindTypedForWrite(k, keyspace.List)
+	if !ok {
 		return
 	}
 	c.W.OK()

@@ -48,8 +48,8 @@ func rpushxCommand() *command.Descriptor {
 // pushArgs is all four commands.
 func pushArgs(c *command.Ctx, at end, create bool) {
 	k := &c.Keys[0]
-	r := c.FindForWrite(k)
-	if !isList(c, k, r) {
+	r, ok := c.FindTypedForWrite(k, keyspace.List)
+	if !ok {
 		return
 	}
 	if r == 0 && !create {

@@ -23,8 +23,8 @@ func llenCommand() *command.Descriptor {
 
 func llen(c *command.Ctx) {
 	k := &c.Keys[0]
-	r := c.Find(k)
-	if !isList(c, k, r) {
+	r, ok := c.FindTyped(k, keyspace.List)
+	if !ok {
 		return
 	}
 	n := 0
@@ -55,8 +55,8 @@ func lrange(c *command.Ctx) {
 		return
 	}
 	k := &c.Keys[0]
-	r := c.Find(k)
-	if !isList(c, k, r) {
+	r, ok := c.FindTyped(k, keyspace.List)
+	if !ok {
 		return
 	}
 	if r == 0 {
@@ -138,7 +138,7 @@ func lindex(c *command.Ctx) {
 	k := &c.Keys[0]
 	r := c.Find(k)
 	switch {
-	case !isList(c, k, r):
+	case !c.IsType(k, r, keyspace.List):
 		return
 	case r == 0:
 		c.W.Null()
@@ -215,7 +215,7 @@ func lpos(c *command.Ctx) {
 		}
 		return
 	}
-	if !isList(c, k, r) {
+	if !c.IsType(k, r, keyspace.List) {
 		return
 	}
 	mark := len(c.W.B)

@@ -202,7 +202,7 @@ func operandsOf(c *command.Ctx, keys []command.Key, all []source) (o operands, o
 	o.c = c
 	for i := range keys {
 		r := c.Find(&keys[i])
-		if !isSet(c, &keys[i], r) {
+		if !c.IsType(&keys[i], r, keyspace.Set) {
 			return o, false
 		}
 		o.missing = o.missing || r == 0

@@ -100,11 +100,11 @@ func smove(c *command.Ctx) {
 		c.W.Int(0)
 		return
 	}
-	if !isSet(c, src, r) {
+	if !c.IsType(src, r, keyspace.Set) {
 		return
 	}
-	d := c.FindForWrite(dst)
-	if !isSet(c, dst, d) {
+	d, ok := c.FindTypedForWrite(dst, keyspace.Set)
+	if !ok {
 		return
 	}
 	if d == r && src.Shard == dst.Shard { // nothing moves

@@ -159,8 +159,8 @@ func xread(c *command.Ctx) {
 	moves := false // an ID means something else when the request is tried again
 	for i := range o.n {
 		k, a := &c.Keys[i], c.Args[o.first+o.n+i]
-		r := c.Find(k)
-		if !isStream(c, k, r) {
+		r, ok := c.FindTyped(k, keyspace.Stream)
+		if !ok {
 			return
 		}
 		var m coll.Mem
@@ -249,8 +249,8 @@ func xreadgroup(c *command.Ctx) {
 	}
 	for i := range o.n {
 		k, a := &c.Keys[i], c.Args[o.first+o.n+i]
-		r := c.FindForWrite(k)
-		if !isStream(c, k, r) {
+		r, ok := c.FindTypedForWrite(k, keyspace.Stream)
+		if !ok {
 			return
 		}
 		if r == 0 || !hasGroup(k, r, o.group) {

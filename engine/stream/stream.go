@@ -70,25 +70,12 @@ const (
 	one  = "O(log(N)) where N is the number of entries"
 )
 
-// isStream reports whether an entry that a Find gave is a stream, or none at all (0). If not, the error has been replied.
-func isStream(c *command.Ctx, k *command.Key, r keyspace.Ref) bool {
-	if r == 0 || k.Shard.Type(r) == keyspace.Stream {
-		return true
-	}
-	c.W.Error(command.ErrWrongType)
-	return false
-}
-
 // find is Ctx.Find for a stream, the request's first key: ok is false when it is of another type, and the error has been replied.
-func find(c *command.Ctx) (r keyspace.Ref, ok bool) {
-	r = c.Find(&c.Keys[0])
-	return r, isStream(c, &c.Keys[0], r)
-}
+func find(c *command.Ctx) (r keyspace.Ref, ok bool) { return c.FindTyped(&c.Keys[0], keyspace.Stream) }
 
 // findForWrite is find by Ctx.FindForWrite.
 func findForWrite(c *command.Ctx) (r keyspace.Ref, ok bool) {
-	r = c.FindForWrite(&c.Keys[0])
-	return r, isStream(c, &c.Keys[0], r)
+	return c.FindTypedForWrite(&c.Keys[0], keyspace.Stream)
 }
 
 // open gives a stream to read, good as long as r is.

@@ -36,24 +36,19 @@ func bzpop(c *command.Ctx, most bool) {
 	if !ok {
 		return
 	}
-	for i := range c.Keys {
-		k := &c.Keys[i]
-		r := c.FindForWrite(k)
-		if !isZSet(c, k, r) {
-			return
-		}
-		if r == 0 {
-			continue
-		}
+	k, r, ok := c.FirstForWrite(keyspace.ZSet)
+	switch {
+	case !ok:
+	case r == 0:
+		wait(c, ms)
+	default:
 		c.W.Array(3)
 		c.W.Bulk(k.Name)
 		var z reader
 		z.open(k.Shard, r)
 		take(c, k, r, &z, 1, most, false)
 		c.Effect(popWord(most), k.Name)
-		return
 	}
-	wait(c, ms)
 }
 
 // wait has the command tried again when one of its keys has become a sorted set.
@@ -71,7 +66,7 @@ func bzmpopCommand() *command.Descriptor {
 }
 
 func bzmpop(c *command.Ctx) {
-	most, count, ok := parseMpop(c, 2)
+	most, count, ok := c.ParseMpop(2, "min", "max")
 	if !ok {
 		return
 	}

@@ -197,8 +197,8 @@ func zrangestore(c *command.Ctx) {
 	}
 	c.Peek(&c.Keys[0]) // if it has expired it goes now: not while a result is built
 	src := &c.Keys[1]
-	r := c.Find(src)
-	if !isZSet(c, src, r) {
+	r, ok := c.FindTyped(src, keyspace.ZSet)
+	if !ok {
 		return
 	}
 	b := value.NewBuilder(c.Keys[0].Shard, c.DB, keyspace.ZSet, &c.Store.Limits)

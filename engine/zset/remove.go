@@ -187,53 +187,16 @@ func popWord(most bool) []byte {
 }
 
 func zmpop(c *command.Ctx) {
-	if most, count, ok := parseMpop(c, 1); ok && !mpop(c, count, most) {
+	if most, count, ok := c.ParseMpop(1, "min", "max"); ok && !mpop(c, count, most) {
 		c.W.NullArray()
 	}
-}
-
-// parseMpop reads the arguments of ZMPOP, from the number of keys on, which is argument i. If they are wrong, the error has been replied.
-func parseMpop(c *command.Ctx, i int) (most bool, count int64, ok bool) {
-	keys, ok := command.ParseInt(c.Args[i])
-	if !ok || keys < 1 {
-		c.W.Error("ERR numkeys should be greater than 0")
-		return false, 0, false
-	}
-	if keys >= int64(len(c.Args)-i-1) {
-		c.W.Error(command.ErrSyntax)
-		return false, 0, false
-	}
-	where := int(keys) + i + 1
-	most = command.Is(c.Args[where], "max")
-	if !most && !command.Is(c.Args[where], "min") {
-		c.W.Error(command.ErrSyntax)
-		return false, 0, false
-	}
-	for i := where + 1; i < len(c.Args); i += 2 {
-		if count > 0 || !command.Is(c.Args[i], "count") || i+1 == len(c.Args) {
-			c.W.Error(command.ErrSyntax)
-			return false, 0, false
-		}
-		if count, ok = command.ParseInt(c.Args[i+1]); !ok || count < 1 {
-			c.W.Error("ERR count should be greater than 0")
-			return false, 0, false
-		}
-	}
-	return most, max(count, 1), true
 }
 
 // mpop takes up to count members out of the first of the request's keys that is there, and replies and logs that. False: none is, and nothing
 // was replied.
 func mpop(c *command.Ctx, count int64, most bool) bool {
-	for i := range c.Keys {
-		k := &c.Keys[i]
-		r := c.FindForWrite(k)
-		if !isZSet(c, k, r) {
-			return true
-		}
-		if r == 0 {
-			continue
-		}
+	k, r, ok := c.FirstForWrite(keyspace.ZSet)
+	if ok && r != 0 {
 		c.W.Array(2)
 		c.W.Bulk(k.Name)
 		n := pop(c, k, r, count, most, true)
@@ -241,7 +204,6 @@ func mpop(c *command.Ctx, count int64, most bool) bool {
 			var num [20]byte
 			c.Effect(popWord(most), k.Name, strconv.AppendInt(num[:0], int64(n), 10))
 		}
-		return true
 	}
-	return false
+	return !ok || r != 0
 }

@@ -71,23 +71,10 @@ const (
 	perN = "O(log(N)) where N is the number of members"
 )
 
-// isZSet reports whether an entry that a Find gave is a sorted set, or none at all (0). If not, the error has been replied.
-func isZSet(c *command.Ctx, k *command.Key, r keyspace.Ref) bool {
-	if r == 0 || k.Shard.Type(r) == keyspace.ZSet {
-		return true
-	}
-	c.W.Error(command.ErrWrongType)
-	return false
-}
-
 // find is Ctx.Find for a sorted set, the request's first key: ok is false when it is of another type, and the error has been replied.
-func find(c *command.Ctx) (r keyspace.Ref, ok bool) {
-	r = c.Find(&c.Keys[0])
-	return r, isZSet(c, &c.Keys[0], r)
-}
+func find(c *command.Ctx) (r keyspace.Ref, ok bool) { return c.FindTyped(&c.Keys[0], keyspace.ZSet) }
 
 // findForWrite is find by Ctx.FindForWrite.
 func findForWrite(c *command.Ctx) (r keyspace.Ref, ok bool) {
-	r = c.FindForWrite(&c.Keys[0])
-	return r, isZSet(c, &c.Keys[0], r)
+	return c.FindTypedForWrite(&c.Keys[0], keyspace.ZSet)
 }
