@@ -2,7 +2,7 @@ package netio
 
 import "time"
 
-// Timer fires once on its loop. No goroutine. Loop thread only.
+// Timer fires once on its loop, and once more for each Restart. No goroutine. Loop thread only.
 type Timer struct {
 	l    *Loop
 	when int64 // on the loop's monotonic clock, ns
@@ -11,13 +11,24 @@ type Timer struct {
 }
 
 // After calls f on the loop once d has passed. Loop thread only (also from
-// Post). A Timer keeps f until it has fired or been stopped.
+// Post). The Timer keeps f.
 func (l *Loop) After(d time.Duration, f func()) *Timer {
-	t := &Timer{l: l, when: nanotime() + int64(max(d, 0)), at: len(l.timers), f: f}
-	l.timers = append(l.timers, t)
-	l.timerUp(t.at)
+	t := &Timer{l: l, at: -1, f: f}
+	t.Restart(d)
 	return t
 }
+
+// Restart has a timer that has fired or was stopped call its function again, once d has passed. It allocates nothing. A timer that still runs
+// must not be restarted.
+func (t *Timer) Restart(d time.Duration) {
+	l := t.l
+	t.when, t.at = nanotime()+int64(max(d, 0)), len(l.timers)
+	l.timers = append(l.timers, t)
+	l.timerUp(t.at)
+}
+
+// Runs reports whether the timer is yet to fire.
+func (t *Timer) Runs() bool { return t.at >= 0 }
 
 // Stop keeps the timer from firing. Stopping a timer that has fired is allowed.
 func (t *Timer) Stop() {
@@ -33,7 +44,7 @@ func (t *Timer) Stop() {
 		l.timerDown(i)
 		l.timerUp(i)
 	}
-	t.at, t.f = -1, nil
+	t.at = -1
 }
 
 // fireTimers runs what is due. A timer that one of them sets for now waits for
@@ -41,9 +52,8 @@ func (t *Timer) Stop() {
 func (l *Loop) fireTimers(now int64) {
 	for len(l.timers) > 0 && l.timers[0].when <= now {
 		t := l.timers[0]
-		f := t.f
 		t.Stop()
-		f()
+		t.f()
 	}
 }
 

@@ -24,6 +24,7 @@ type server struct {
 	dir  string
 	port string
 	args []string
+	tune func(*Shipper) // before it starts; nil: nothing
 }
 
 // start starts a server with its data in dir; it ends with the test.
@@ -51,6 +52,9 @@ func (s *server) run() {
 		t.Fatal(err)
 	}
 	s.sh = New()
+	if s.tune != nil {
+		s.tune(s.sh)
+	}
 	if s.s, err = engine.Start(cfg, log, s.sh); err != nil {
 		t.Fatal(err)
 	}

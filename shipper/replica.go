@@ -52,9 +52,15 @@ type replica struct {
 	zip   []byte // the compressor's
 	// pressed counts down the pieces that are compressed since the socket last did not take everything.
 	pressed int
-	then    func()      // to be called once all replies have left; its loop's
-	cursor  *aof.Cursor // holds what the Tail has from off on; nil: none. Set under mu
-	pin     *aof.Pin    // holds what the segments have from off on; nil: none. Set under mu
+	then    func() // to be called once all replies have left; its loop's
+
+	// For pace.go, its loop's but for holding.
+	fedAt   int64        // when a piece last left, Unix ns
+	pacer   *netio.Timer // nil: never needed
+	holding atomic.Bool  // something is held back, or was a moment ago
+
+	cursor *aof.Cursor // holds what the Tail has from off on; nil: none. Set under mu
+	pin    *aof.Pin    // holds what the segments have from off on; nil: none. Set under mu
 
 	closed atomic.Bool // the connection has gone; set under mu
 
@@ -114,6 +120,14 @@ func (r *replica) online() bool { return r.state.Load() >= stateBehind }
 // lag is how long ago the replica was last heard of.
 func (r *replica) lag(now time.Time) time.Duration {
 	return now.Sub(time.Unix(0, r.ackAt.Load()))
+}
+
+// probe begins to measure the lag in time, which ends when the replica acknowledges off, unless a measurement runs. Its loop.
+func (r *replica) probe(off, now int64) {
+	if r.probeAt.Load() == 0 {
+		r.probeOff.Store(off)
+		r.probeAt.Store(now)
+	}
 }
 
 // behind is for how long now something has been waiting for the replica's acknowledgement, or was when it last came.
@@ -199,6 +213,10 @@ func (r *replica) feed(now int64) {
 				r.loop.Wake() // the rest in the next turn, after the clients
 				return
 			}
+			if sent == 0 && r.holdsBack(now) {
+				return
+			}
+			r.holding.Store(false)
 			n, err := r.read()
 			if err != nil {
 				r.fallBehind()
@@ -207,10 +225,8 @@ func (r *replica) feed(now int64) {
 			if n == 0 {
 				return
 			}
-			if r.probeAt.Load() == 0 {
-				r.probeOff.Store(r.off)
-				r.probeAt.Store(now)
-			}
+			r.fedAt = now
+			r.probe(r.off, now)
 			r.cursor.Advance(r.off)
 		}
 		n, err := r.conn.Send(r.buf[r.pos:r.end])
@@ -388,6 +404,9 @@ func (r *replica) gone() {
 	}
 	r.releaseLocked(true)
 	r.mu.Unlock()
+	if r.pacer != nil {
+		r.pacer.Stop()
+	}
 	r.sh.feeds(r.loop).remove(r)
 	r.sh.settle(r.loop)
 }

@@ -32,10 +32,13 @@ type Shipper struct {
 	stopped  bool
 	lonely   time.Time // since when there have been no replicas; zero: there are, or never were
 
-	all    atomic.Pointer[[]*replica] // replicas, for those who only look
-	asked  atomic.Int64               // offset up to which acknowledgements were asked for in the stream
-	pinged atomic.Int64               // Unix ns: when the heartbeat last put a PING into the stream
-	counts struct{ full, partial, partialRefused atomic.Int64 }
+	all       atomic.Pointer[[]*replica] // replicas, for those who only look
+	asked     atomic.Int64               // offset up to which acknowledgements were asked for in the stream
+	wanted    atomic.Int64               // log offset up to which some client has waited for replicas
+	paceNanos int64                      // see pace.go; tests change it before the start
+	wantedAt  atomic.Int64               // when the latest of them began to, Unix ns
+	pinged    atomic.Int64               // Unix ns: when the heartbeat last put a PING into the stream
+	counts    struct{ full, partial, partialRefused atomic.Int64 }
 
 	acks chan struct{} // filled at each acknowledgement, for those who wait for one outside the loops
 
@@ -45,7 +48,7 @@ type Shipper struct {
 
 // New returns the extension. It begins to work when the server starts.
 func New() *Shipper {
-	sh := &Shipper{acks: make(chan struct{}, 1)}
+	sh := &Shipper{acks: make(chan struct{}, 1), paceNanos: paceNanos}
 	sh.all.Store(&[]*replica{})
 	return sh
 }

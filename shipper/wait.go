@@ -149,6 +149,9 @@ func (sh *Shipper) block(c *command.Ctx, w *waiter, ms int64) {
 	}
 	ss.Block(w, time.Duration(ms)*time.Millisecond, w.local > 0)
 	ss.Conn().Linger() // the reply to the write, if it came along, and this one leave together
+	if w.replicas > 0 {
+		sh.hurry(w.off, c.Now*1_000_000)
+	}
 	sh.askFor(ss.Conn().Loop(), w)
 }
 
