@@ -196,7 +196,8 @@ func (s *Server) setHistory(id string, ancestors []aof.Ancestor) {
 }
 
 // restoreAOF switches the AOF on for a server that shall have one and has none, as its primary's data could not be loaded before it became a
-// primary itself. Writes are refused until that is done. On a goroutine of its own.
+// primary itself. Writes are refused until that is done. It is tried once a second, as nothing tells when a directory can be written to again. On a
+// goroutine of its own.
 func (s *Server) restoreAOF() {
 	for said := false; ; time.Sleep(time.Second) {
 		s.configuring.Lock()

@@ -274,6 +274,7 @@ func (s *Server) wakeInterested() {
 			ls.l.Wake()
 		}
 	}
+	s.watchers.tell()
 }
 
 // Woken tries again what waited for the log.

@@ -74,6 +74,7 @@ type Server struct {
 	protected  atomic.Bool
 	httpSeen   atomic.Int64 // when the log last told of a client that speaks HTTP, Unix seconds
 	syncWanted atomic.Bool
+	watchers   logWatchers
 	maxMemory  atomic.Int64
 
 	tail      *aof.Tail    // the log's newest bytes, while there is replication; outlives a switch of logs

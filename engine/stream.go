@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"sync"
+	"sync/atomic"
+
 	"tidemark/aof"
 	"tidemark/engine/config"
 	"tidemark/netio"
@@ -77,6 +80,62 @@ func (s *Server) StreamDB() int {
 		return 0
 	}
 	return int(s.followDB.Load())
+}
+
+// AwaitAppended returns when log has appended the byte at off, another log has taken its place, or quit is closed; at times also for no reason: look again.
+// Not on a loop's thread.
+func (s *Server) AwaitAppended(log *aof.Log, off int64, quit <-chan struct{}) {
+	moved := s.watchers.add()
+	defer s.watchers.remove(moved)
+	log.WantAppended(off + 1)
+	if log.Appended() > off || s.store.Log() != log { // while it was not listened to
+		return
+	}
+	select {
+	case <-moved:
+	case <-quit:
+	}
+}
+
+// logWatchers are goroutines that wait for the log to move.
+type logWatchers struct {
+	count atomic.Int32 // of list
+	mu    sync.Mutex
+	list  map[chan struct{}]struct{} // guarded by mu
+}
+
+func (w *logWatchers) add() chan struct{} {
+	c := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.list == nil {
+		w.list = map[chan struct{}]struct{}{}
+	}
+	w.list[c] = struct{}{}
+	w.count.Store(int32(len(w.list)))
+	return c
+}
+
+func (w *logWatchers) remove(c chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.list, c)
+	w.count.Store(int32(len(w.list)))
+}
+
+// tell wakes them all.
+func (w *logWatchers) tell() {
+	if w.count.Load() == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.list {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // AdoptRaw has a loop serve a socket to a primary: begin runs there first and sets the connection's Session, a netio.RawHandler.

@@ -18,7 +18,7 @@ func (sh *Shipper) replicaOf(ss *engine.Session) *replica {
 	if r, ok := ss.Ext.(*replica); ok {
 		return r
 	}
-	r := &replica{sh: sh, ss: ss, conn: ss.Conn(), bulk: -1}
+	r := &replica{sh: sh, ss: ss, conn: ss.Conn(), bulk: -1, left: make(chan struct{})}
 	ss.Ext = r
 	return r
 }

@@ -62,7 +62,8 @@ type replica struct {
 	cursor *aof.Cursor // holds what the Tail has from off on; nil: none. Set under mu
 	pin    *aof.Pin    // holds what the segments have from off on; nil: none. Set under mu
 
-	closed atomic.Bool // the connection has gone; set under mu
+	closed atomic.Bool   // the connection has gone; set under mu
+	left   chan struct{} // closed then
 
 	mu   sync.Mutex
 	bulk int // guarded by mu: the bulk goroutine's duplicate of the socket, -1: none
@@ -335,7 +336,7 @@ func (r *replica) sendSegments(log *aof.Log, pin *aof.Pin, out *bulkWriter) (*ao
 		case err == io.EOF:
 			// The Tail begins behind what is appended just now: somebody is at it, or the disk is stuck.
 			if !log.Commit(aof.GoalAppend) {
-				time.Sleep(time.Millisecond)
+				r.sh.srv.AwaitAppended(log, r.off, r.left)
 			}
 			if r.closed.Load() {
 				return nil, errHungUp
@@ -399,6 +400,7 @@ func (r *replica) giveUp(err error) {
 func (r *replica) gone() {
 	r.mu.Lock()
 	r.closed.Store(true)
+	close(r.left)
 	if r.bulk >= 0 {
 		_ = unix.Shutdown(r.bulk, unix.SHUT_RDWR) // whatever the goroutine waits for in it ends
 	}
