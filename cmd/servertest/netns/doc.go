@@ -1,5 +1,5 @@
 // Package netns gives tests a small network of their own: hosts that are network
-// namespaces, and a switch between them that loses, delays or refuses packets on demand.
+// namespaces, and a switch between them that loses, delays, throttles or refuses packets on demand.
 //
 //	host ── tun device ── switch (goroutines of the test) ── tun device ── host
 //

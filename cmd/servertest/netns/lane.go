@@ -11,6 +11,7 @@ type Fault struct {
 	Cut   bool          // nothing passes, and nobody is told
 	Delay time.Duration // each packet is late by this much; their order stays
 	Loss  float64       // the share of packets that vanish, 0 to 1
+	Rate  int64         // bytes per second; packets that would wait for longer than queueTime vanish. 0: as fast as it goes
 }
 
 // Set replaces what happens to packets from one host to another, from now on. The zero
@@ -48,7 +49,8 @@ type lane struct {
 	mu      sync.Mutex
 	fault   Fault
 	carried int64
-	queue   chan late // packets on their way, once there was a delay; nil before
+	queue   chan late // packets on their way, once there was a delay or a rate; nil before
+	free    time.Time // when a line of that rate has sent what it was given
 }
 
 // late is a packet and when it arrives.
@@ -60,6 +62,9 @@ type late struct {
 // queueLen is how many packets a slow lane holds; the rest are lost, as in any router.
 const queueLen = 8192
 
+// queueTime is how much a line of a limited rate holds.
+const queueTime = 50 * time.Millisecond
+
 func newLane(n *Network, to *Host) *lane { return &lane{net: n, to: to} }
 
 // send passes a packet on, or not. p is the caller's again on return.
@@ -69,8 +74,19 @@ func (l *lane) send(p []byte) {
 	if l.fault.Cut || l.fault.Loss > 0 && rand.Float64() < l.fault.Loss {
 		return
 	}
+	at := time.Now()
+	if l.fault.Rate > 0 {
+		if l.free.Sub(at) > queueTime {
+			return
+		}
+		if l.free.Before(at) {
+			l.free = at
+		}
+		l.free = l.free.Add(time.Duration(int64(len(p)) * int64(time.Second) / l.fault.Rate))
+		at = l.free
+	}
 	if l.queue == nil {
-		if l.fault.Delay == 0 {
+		if l.fault.Delay == 0 && l.fault.Rate == 0 {
 			l.deliverLocked(p)
 			return
 		}
@@ -78,7 +94,7 @@ func (l *lane) send(p []byte) {
 		l.net.wg.Go(l.drain)
 	}
 	select {
-	case l.queue <- late{time.Now().Add(l.fault.Delay), append([]byte(nil), p...)}:
+	case l.queue <- late{at.Add(l.fault.Delay), append([]byte(nil), p...)}:
 	default:
 	}
 }

@@ -137,3 +137,20 @@ func TestApart(t *testing.T) {
 		}
 	}
 }
+
+// A link of a limited rate takes as long as it should, whatever TCP does to find out what it is.
+func TestRate(t *testing.T) {
+	n, a, b, c := pair(t)
+	const size, rate = 1 << 20, 2 << 20
+	n.Set(a, b, Fault{Rate: rate})
+	begin := time.Now()
+	go c.Write(make([]byte, size))
+	c.SetReadDeadline(begin.Add(60 * time.Second))
+	if _, err := io.ReadFull(c, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(begin)
+	if least := time.Duration(size)*time.Second/rate - queueTime; took < least || took > 20*least {
+		t.Errorf("%d bytes at %d a second took %v", size, rate, took)
+	}
+}
