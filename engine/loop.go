@@ -19,6 +19,7 @@ type loopState struct {
 	req    netio.Request
 	ahead  [keyspace.MostAhead]placed
 	hashes [keyspace.MostAhead]uint64
+	elems  ahead
 
 	// What the turn did; EndTurn reads and clears it.
 	wrote, read, gated, wantRoom, wantSync bool
@@ -44,7 +45,7 @@ type loopState struct {
 
 func (s *Server) stateOf(l *netio.Loop) *loopState {
 	if l.Data == nil {
-		ls := &loopState{srv: s, l: l, ctx: command.NewCtx(s.store, s.table)}
+		ls := &loopState{srv: s, l: l, ctx: command.NewCtx(s.store, s.table), elems: ahead{lock: true}}
 		l.Data = ls
 		s.mu.Lock()
 		s.loops = append(s.loops, ls)
@@ -116,14 +117,14 @@ func (ls *loopState) place(at *placed, args [][]byte) {
 	}
 }
 
-// lookAhead prepares for the requests of a pipeline: it finds their commands and has the processor fetch what looking up their keys will
-// touch, so that the cache misses of all of them overlap. Whatever else they will do is seen when each is executed.
+// lookAhead prepares for the requests of a pipeline: it finds their commands and has the processor fetch what looking up their keys, and the
+// elements of a large collection, will touch, so that the cache misses of all of them overlap. Whatever else they will do is seen when each is executed.
 func (ls *loopState) lookAhead(reqs []netio.Request) {
 	n := 0
 	for i := range reqs {
 		at := &ls.ahead[i]
 		ls.place(at, reqs[i].Args)
-		if at.key.Name != nil {
+		if at.key.Name != nil && (n == 0 || at.key.Hash != ls.hashes[n-1]) {
 			ls.hashes[n] = at.key.Hash
 			n++
 		}
@@ -131,6 +132,12 @@ func (ls *loopState) lookAhead(reqs []netio.Request) {
 	if n > 1 {
 		ls.srv.store.KS.Ahead(ls.ctx.DB, ls.hashes[:n])
 	}
+	for i := range reqs {
+		if at := &ls.ahead[i]; at.key.Name != nil {
+			ls.elems.add(ls.ctx.DB, at.d, reqs[i].Args, &at.key)
+		}
+	}
+	ls.elems.fetch()
 }
 
 // Close forgets a connection.

@@ -22,6 +22,7 @@ type executor struct {
 	block   bool // the batch ends inside a MULTI block, of which all is there
 	partial unfinished
 	hashes  [keyspace.MostAhead]uint64
+	elems   ahead
 	failed  failure
 	errors  int  // commands that replied an error: the first is reported, the rest only counted
 	lane    bool // of a deal, which reports it
@@ -231,6 +232,12 @@ func (e *executor) warm(batch []replayed) {
 		}
 		e.s.store.KS.Ahead(db, e.hashes[:n])
 	}
+	for i := range batch {
+		if x := &batch[i]; x.key.Name != nil {
+			e.elems.add(x.db, x.d, x.args, &x.key)
+		}
+	}
+	e.elems.fetch()
 }
 
 func (e *executor) one(x *replayed) {

@@ -215,6 +215,8 @@ type Descriptor struct {
 	Parent string // of a subcommand; set by NewTable
 	stats  *cmdStats
 	sub    map[string]*Descriptor
+	// The first argument that names an element, 0: none does, and how many further on the next is, 0: there is but one. See Elements.
+	elemAt, elemStep int
 }
 
 // needsAll reports whether a request with these arguments runs under the locks of every shard at once.

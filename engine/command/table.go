@@ -56,6 +56,9 @@ func NewTable(families ...[]*Descriptor) *Table {
 func (t *Table) add(d *Descriptor) *Descriptor {
 	c := *d
 	c.ID, c.stats = len(t.all), &cmdStats{}
+	if c.Categories&(CatHash|CatSet|CatSortedSet|CatGeo) != 0 {
+		c.findElements(c.Args, 1)
+	}
 	t.all = append(t.all, &c)
 	return &c
 }

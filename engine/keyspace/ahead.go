@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"tidemark/engine/keyspace/arena"
+	"tidemark/engine/keyspace/coll"
 )
 
 // A directory is what looking ahead sees of a table: the same array as table.dir, with the depth that belongs to it. It is replaced, not
@@ -15,7 +16,7 @@ type directory struct {
 }
 
 // MostAhead is how many keys Ahead takes at once.
-const MostAhead = 16
+const MostAhead = coll.MostAhead
 
 const lineBytes = 64
 
@@ -72,4 +73,23 @@ type bucketAhead struct {
 	p    unsafe.Pointer
 	frag uint64
 	tag  uint64
+}
+
+// AheadIn is Ahead for elements of the collection at a key, if it is a large hash, set or sorted set: it has the processor fetch what looking
+// them up will touch, of at most MostAhead. The shard must be locked.
+func (s *Shard) AheadIn(db int, h uint64, key []byte, elems [][]byte) {
+	r := s.Find(db, h, key)
+	if r == 0 {
+		return
+	}
+	if enc := s.Encoding(r); enc != HashTable && enc != SkipList {
+		return
+	}
+	var hashes [MostAhead]uint64
+	elems = elems[:min(len(elems), MostAhead)]
+	for i, e := range elems {
+		hashes[i] = s.Hash(e)
+	}
+	m := s.Open(r)
+	coll.Dict{Mem: &m}.Ahead(hashes[:len(elems)])
 }
