@@ -204,16 +204,3 @@ func parseOddFloat(b []byte) (float64, bool) {
 	}
 	return f, true
 }
-
-// DrawCount reads the count of HRANDFIELD and its kin from argument i; negative counts draw with repetition. False: the error is replied.
-func (c *Ctx) DrawCount(i int) (count int64, ok bool) {
-	if count, ok = ParseInt(c.Args[i]); !ok {
-		c.W.Error(ErrNotInt)
-		return 0, false
-	}
-	if count == math.MinInt64 {
-		c.W.Error("ERR value is out of range, value must between " + strconv.Itoa(-math.MaxInt64) + " and " + strconv.Itoa(math.MaxInt64))
-		return 0, false
-	}
-	return count, true
-}

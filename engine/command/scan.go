@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"math/bits"
 	"strconv"
+
+	"tidemark/engine/glob"
+	"tidemark/engine/keyspace"
+	"tidemark/engine/keyspace/coll"
 )
 
 // What SCAN, HSCAN, SSCAN and ZSCAN have in common: their arguments, and a reply whose number of elements is known last.
@@ -93,6 +97,58 @@ func (c *Ctx) ScanOptions(i int, word ScanWord) (o ScanOptions, ok bool) {
 		}
 	}
 	return o, true
+}
+
+// A KeyScan is a request of HSCAN, SSCAN or ZSCAN.
+type KeyScan struct {
+	ScanOptions
+	c      *Ctx
+	cursor uint64
+	at     int   // where the reply's elements begin
+	n      int64 // how many there are
+}
+
+// ScanKey reads the arguments of HSCAN and its kin, and finds the key, which is of type t. ok is false when the reply has been given: an error, or that
+// there is nothing.
+func (c *Ctx) ScanKey(t keyspace.Type, word ScanWord) (s KeyScan, r keyspace.Ref, ok bool) {
+	s.c, s.at = c, len(c.W.B)
+	if s.cursor, ok = c.Cursor(2); !ok {
+		return s, 0, false
+	}
+	if r, ok = c.FindTyped(&c.Keys[0], t); !ok {
+		return s, 0, false
+	}
+	if r == 0 {
+		c.ScanReply(s.at, 0, 0)
+		return s, 0, false
+	}
+	s.ScanOptions, ok = c.ScanOptions(3, word)
+	return s, r, ok
+}
+
+// Wants reports whether an element's name matches the pattern.
+func (s *KeyScan) Wants(name []byte) bool { return s.Any || glob.Match(s.Pattern, name) }
+
+// Show replies a name, or what goes with it.
+func (s *KeyScan) Show(b []byte) {
+	s.c.W.Bulk(b)
+	s.n++
+}
+
+// Whole ends the reply of a collection that has been shown whole.
+func (s *KeyScan) Whole() { s.c.ScanReply(s.at, 0, s.n) }
+
+// Part calls look for the next elements of a large collection, as many as the request wants to be looked at, and ends the reply.
+func (s *KeyScan) Part(d *coll.Dict, look func(coll.Ref)) {
+	seen := int64(0)
+	count := func(r coll.Ref) {
+		seen++
+		look(r)
+	}
+	for more := true; more && seen < s.Count; more = s.cursor != 0 {
+		s.cursor = d.Scan(s.cursor, count)
+	}
+	s.c.ScanReply(s.at, s.cursor, s.n)
 }
 
 // ScanReply completes the reply of a SCAN: next is the cursor, and the n elements were written from at on.

@@ -1,11 +1,7 @@
 package hash
 
 import (
-	"math"
-	"math/bits"
-
 	"tidemark/engine/command"
-	"tidemark/engine/glob"
 	"tidemark/engine/keyspace"
 	"tidemark/engine/keyspace/coll"
 	"tidemark/engine/keyspace/packed"
@@ -24,57 +20,32 @@ func hscanCommand() *command.Descriptor {
 
 // hscan gives a small hash whole. The cursor of a large one is Dict.Scan's.
 func hscan(c *command.Ctx) {
-	cursor, ok := c.Cursor(2)
+	o, r, ok := c.ScanKey(keyspace.Hash, command.ScanNoValues)
 	if !ok {
 		return
 	}
-	r, ok := find(c)
-	if !ok {
-		return
-	}
-	at := len(c.W.B)
-	if r == 0 {
-		c.ScanReply(at, 0, 0)
-		return
-	}
-	o, ok := c.ScanOptions(3, command.ScanNoValues)
-	if !ok {
-		return
-	}
-	s, n := c.Keys[0].Shard, int64(0)
 	show := func(f, v []byte) bool {
-		if !o.Any && !glob.Match(o.Pattern, f) {
-			return true
-		}
-		c.W.Bulk(f)
-		n++
-		if !o.NoValues {
-			c.W.Bulk(v)
-			n++
+		if o.Wants(f) {
+			o.Show(f)
+			if !o.NoValues {
+				o.Show(v)
+			}
 		}
 		return true
 	}
+	s := c.Keys[0].Shard
 	if s.Encoding(r) != keyspace.HashTable {
 		each(c, r, show)
-		c.ScanReply(at, 0, n)
+		o.Whole()
 		return
 	}
 	now := c.FieldNow()
 	m := s.Open(r)
-	d := coll.Dict{Mem: &m}
-	for seen := int64(0); seen < o.Count; {
-		cursor = d.Scan(cursor, func(r coll.Ref) {
-			seen++
-			if until := coll.ExpiryOf(m.Space, r); until <= now && until != keyspace.NoExpire {
-				return
-			}
+	o.Part(&coll.Dict{Mem: &m}, func(r coll.Ref) {
+		if until := coll.ExpiryOf(m.Space, r); until > now || until == keyspace.NoExpire {
 			show(coll.KeyOf(m.Space, r), coll.ValueOf(m.Space, r))
-		})
-		if cursor == 0 {
-			break
 		}
-	}
-	c.ScanReply(at, cursor, n)
+	})
 }
 
 func hrandfieldCommand() *command.Descriptor {
@@ -86,9 +57,6 @@ func hrandfieldCommand() *command.Descriptor {
 	d.Tips = []string{"nondeterministic_output"}
 	return d
 }
-
-// maxDraws bounds how many fields one request may draw, with repetition: the reply is made in memory, under the shard's lock.
-const maxDraws = 1 << 26
 
 func hrandfield(c *command.Ctx) {
 	if len(c.Args) > 2 {
@@ -110,29 +78,8 @@ func hrandfield(c *command.Ctx) {
 }
 
 func randomFields(c *command.Ctx) {
-	count, ok := c.DrawCount(2)
+	r, count, values, ok := c.DrawArgs(keyspace.Hash, "withvalues")
 	if !ok {
-		return
-	}
-	values := len(c.Args) == 4
-	if len(c.Args) > 4 || values && !command.Is(c.Args[3], "withvalues") {
-		c.W.Error(command.ErrSyntax)
-		return
-	}
-	if values && (count < -math.MaxInt64/2 || count > math.MaxInt64/2) {
-		c.W.Error("ERR value is out of range")
-		return
-	}
-	r, ok := find(c)
-	if !ok {
-		return
-	}
-	if r == 0 || count == 0 {
-		c.W.Array(0)
-		return
-	}
-	if count < -maxDraws {
-		c.W.Error("ERR value is out of range")
 		return
 	}
 	p := newPicker(c, r)
@@ -140,17 +87,7 @@ func randomFields(c *command.Ctx) {
 		c.W.Array(0)
 		return
 	}
-	n := uint64(count)
-	if count < 0 {
-		n = uint64(-count)
-	} else {
-		n = min(n, p.n)
-	}
-	if values && !c.W.RESP3 {
-		c.W.Array(2 * int(n))
-	} else {
-		c.W.Array(int(n))
-	}
+	n := c.Draws(count, p.n, values)
 	switch {
 	case count < 0:
 		var bufs [2][20]byte
@@ -210,19 +147,13 @@ func newPicker(c *command.Ctx, r keyspace.Ref) picker {
 	return p
 }
 
-// below gives a random number below n.
-func (p *picker) below(n uint64) uint64 {
-	hi, _ := bits.Mul64(p.c.Rand(), n)
-	return hi
-}
-
 // draw draws a field, each with the same probability, and returns it with its value: views, or printed into bufs. There must be one.
 func (p *picker) draw(bufs *[2][20]byte) (field, val []byte) {
 	if p.large {
 		p.elem = p.drawElem()
 		return coll.KeyOf(p.mem.Space, p.elem), coll.ValueOf(p.mem.Space, p.elem)
 	}
-	at := p.list.At(p.step * int(p.gone+p.below(p.n))) // those that have expired stand in front
+	at := p.list.At(p.step * int(p.gone+p.c.Below(p.n))) // those that have expired stand in front
 	return p.list.Text(at, &bufs[0]), p.list.Text(p.list.Next(at), &bufs[1])
 }
 
@@ -238,7 +169,7 @@ func (p *picker) drawElem() coll.Ref {
 	}
 	// Nearly everything has expired: the one of a random number among the others.
 	var found coll.Ref
-	left, cursor := p.below(p.n), uint64(0)
+	left, cursor := p.c.Below(p.n), uint64(0)
 	for first := true; found == 0 && (first || cursor != 0); first = false {
 		cursor = d.Scan(cursor, func(e coll.Ref) {
 			if p.expired(e) || found != 0 {
@@ -282,16 +213,13 @@ func (p *picker) distinct(n uint64, values bool) {
 	}
 }
 
-// sample writes n different fields in one walk over the hash. Of the fields that are left, each is taken with the probability that makes up
-// the number, so that every choice of n is as likely.
+// sample writes n different fields in one walk over the hash.
 func (p *picker) sample(n uint64, values bool) {
-	left := p.n
+	s := p.c.Sample(n, p.n)
 	each(p.c, p.r, func(f, v []byte) bool {
-		if p.below(left) < n {
-			n--
+		if s.Take() {
 			p.write(f, v, values)
 		}
-		left--
-		return n > 0
+		return !s.Done()
 	})
 }

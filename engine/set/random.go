@@ -2,7 +2,6 @@ package set
 
 import (
 	"bytes"
-	"math/bits"
 	"strconv"
 
 	"tidemark/engine/command"
@@ -13,36 +12,13 @@ import (
 	"tidemark/engine/value"
 )
 
-// below gives a random number below n.
-func below(c *command.Ctx, n uint64) uint64 {
-	hi, _ := bits.Mul64(c.Rand(), n)
-	return hi
-}
-
-// A sampler chooses some of the things that it is shown one after the other, every choice of as many being as likely.
-type sampler struct {
-	c    *command.Ctx
-	left uint64 // things to come
-	want uint64 // of them to be taken
-}
-
-// take reports whether the next one is chosen: with the probability that makes up the number.
-func (s *sampler) take() bool {
-	yes := below(s.c, s.left) < s.want
-	s.left--
-	if yes {
-		s.want--
-	}
-	return yes
-}
-
 // draw draws a member, each with the same probability, and makes p it. Of a large set it returns the element.
 func (x *source) draw(c *command.Ctx, p *probe) coll.Ref {
 	switch x.form {
 	case integers:
-		p.setInt(x.ints.At(int(below(c, uint64(x.n)))))
+		p.setInt(x.ints.At(int(c.Below(uint64(x.n)))))
 	case listed:
-		p.setEntry(x.list, x.list.At(int(below(c, uint64(x.n)))))
+		p.setEntry(x.list, x.list.At(int(c.Below(uint64(x.n)))))
 	default:
 		r := coll.Dict{Mem: &x.mem}.Random(c.Rand)
 		p.setText(coll.KeyOf(x.mem.Space, r))
@@ -59,9 +35,6 @@ func srandmemberCommand() *command.Descriptor {
 	d.Tips = []string{"nondeterministic_output"}
 	return d
 }
-
-// maxDraws bounds how many members one request may draw, with repetition: the reply is made in memory, under the shard's lock.
-const maxDraws = 1 << 26
 
 func srandmember(c *command.Ctx) {
 	if len(c.Args) > 3 {
@@ -86,31 +59,13 @@ func srandmember(c *command.Ctx) {
 }
 
 func randomMembers(c *command.Ctx) {
-	count, ok := c.DrawCount(2)
+	r, count, _, ok := c.DrawArgs(keyspace.Set, "")
 	if !ok {
-		return
-	}
-	r, ok := find(c)
-	if !ok {
-		return
-	}
-	if r == 0 || count == 0 {
-		c.W.Array(0)
-		return
-	}
-	if count < -maxDraws {
-		c.W.Error("ERR value is out of range")
 		return
 	}
 	x := open(c.Keys[0].Shard, r)
 	var p probe
-	n := uint64(count)
-	if count < 0 {
-		n = uint64(-count)
-	} else {
-		n = min(n, uint64(x.n))
-	}
-	c.W.Array(int(n))
+	n := c.Draws(count, uint64(x.n), false)
 	switch {
 	case count < 0:
 		for range n {
@@ -122,10 +77,10 @@ func randomMembers(c *command.Ctx) {
 	case x.form == large && n < uint64(x.n)/4:
 		distinct(c, &x, n)
 	default:
-		s := sampler{c, uint64(x.n), n}
+		s := c.Sample(n, uint64(x.n))
 		w := x.walk()
-		for s.want > 0 && w.next(&p) {
-			if s.take() {
+		for !s.Done() && w.next(&p) {
+			if s.Take() {
 				c.W.Bulk(p.bytes())
 			}
 		}
@@ -182,10 +137,10 @@ func spop(c *command.Ctx) {
 	i, at, elem := 0, 0, coll.Ref(0)
 	switch e.form {
 	case integers:
-		i = int(below(c, uint64(e.ints.Len())))
+		i = int(c.Below(uint64(e.ints.Len())))
 		m = strconv.AppendInt(buf[:0], e.ints.At(i), 10)
 	case listed:
-		at = e.list.At(int(below(c, uint64(e.list.Len()))))
+		at = e.list.At(int(c.Below(uint64(e.list.Len()))))
 		m = e.list.Text(at, &buf)
 	default:
 		elem = e.c1.Dict().Random(c.Rand)
@@ -258,11 +213,11 @@ const keepWhen = 5
 
 // popSmall takes n members out of a small set, in one walk.
 func popSmall(c *command.Ctx, x *source, n int) {
-	k, s := &c.Keys[0], sampler{c, uint64(x.n), uint64(n)}
+	k, s := &c.Keys[0], c.Sample(uint64(n), uint64(x.n))
 	if x.form == integers {
 		rest := intset.NewWide(c.Scratch(len(x.ints))[:0], x.ints.Width())
 		for i := range x.n {
-			if v := x.ints.At(i); s.take() {
+			if v := x.ints.At(i); s.Take() {
 				c.W.BulkInt(v)
 			} else {
 				rest = rest.Entry(rest, v)
@@ -276,7 +231,7 @@ func popSmall(c *command.Ctx, x *source, n int) {
 	rest := append(packed.List(c.Scratch(len(x.list))[:0]), x.list[:packed.HeaderBytes]...)
 	for at := packed.HeaderBytes; !x.list.AtEnd(at); {
 		next := x.list.Next(at)
-		if s.take() {
+		if s.Take() {
 			c.W.Bulk(x.list.Text(at, &buf))
 		} else {
 			rest = append(rest, x.list[at:next]...)
@@ -305,13 +260,13 @@ func popDrawn(c *command.Ctx, r keyspace.Ref, n int) {
 
 // keepFew takes all but rest members out of a large set, and makes a new one of those.
 func keepFew(c *command.Ctx, x *source, rest int) {
-	k, keep := &c.Keys[0], sampler{c, uint64(x.n), uint64(rest)}
+	k, keep := &c.Keys[0], c.Sample(uint64(rest), uint64(x.n))
 	b := value.NewBuilder(x.s, c.DB, keyspace.Set, &c.Store.Limits)
 	b.Begin(keyspace.ListPack)
 	var p probe
 	w := x.walk()
 	for w.next(&p) {
-		if keep.take() {
+		if keep.Take() {
 			b.AddMember(p.bytes())
 		} else {
 			c.W.Bulk(p.bytes())

@@ -2,7 +2,7 @@ package set
 
 import (
 	"tidemark/engine/command"
-	"tidemark/engine/glob"
+	"tidemark/engine/keyspace"
 	"tidemark/engine/keyspace/coll"
 	"tidemark/engine/value"
 )
@@ -92,52 +92,25 @@ func sscanCommand() *command.Descriptor {
 
 // sscan gives a small set whole. The cursor of a large one is Dict.Scan's.
 func sscan(c *command.Ctx) {
-	cursor, ok := c.Cursor(2)
+	o, r, ok := c.ScanKey(keyspace.Set, command.ScanPlain)
 	if !ok {
 		return
 	}
-	r, ok := find(c)
-	if !ok {
-		return
+	x := open(c.Keys[0].Shard, r)
+	show := func(m []byte) {
+		if o.Wants(m) {
+			o.Show(m)
+		}
 	}
-	at := len(c.W.B)
-	if r == 0 {
-		c.ScanReply(at, 0, 0)
-		return
-	}
-	o, ok := c.ScanOptions(3, command.ScanPlain)
-	if !ok {
-		return
-	}
-	x, n := open(c.Keys[0].Shard, r), int64(0)
 	if x.form != large {
 		var p probe
 		w := x.walk()
 		for w.next(&p) {
 			m := p.bytes()
-			n += show(c, &o, append(c.Scratch(len(m))[:0], m...)) // p itself would be allocated
+			show(append(c.Scratch(len(m))[:0], m...)) // p itself would be allocated
 		}
-		c.ScanReply(at, 0, n)
+		o.Whole()
 		return
 	}
-	d := coll.Dict{Mem: &x.mem}
-	for seen := int64(0); seen < o.Count; {
-		cursor = d.Scan(cursor, func(r coll.Ref) {
-			seen++
-			n += show(c, &o, coll.KeyOf(x.mem.Space, r))
-		})
-		if cursor == 0 {
-			break
-		}
-	}
-	c.ScanReply(at, cursor, n)
-}
-
-// show replies a member if the options want it, and returns how many that are.
-func show(c *command.Ctx, o *command.ScanOptions, m []byte) int64 {
-	if !o.Any && !glob.Match(o.Pattern, m) {
-		return 0
-	}
-	c.W.Bulk(m)
-	return 1
+	o.Part(&coll.Dict{Mem: &x.mem}, func(r coll.Ref) { show(coll.KeyOf(x.mem.Space, r)) })
 }

@@ -2,11 +2,9 @@ package zset
 
 import (
 	"math"
-	"math/bits"
 	"strconv"
 
 	"tidemark/engine/command"
-	"tidemark/engine/glob"
 	"tidemark/engine/keyspace"
 	"tidemark/engine/keyspace/coll"
 	"tidemark/netio/resp"
@@ -23,26 +21,12 @@ func zscanCommand() *command.Descriptor {
 
 // zscan gives a small sorted set whole. The cursor of a large one is Dict.Scan's.
 func zscan(c *command.Ctx) {
-	cursor, ok := c.Cursor(2)
+	o, r, ok := c.ScanKey(keyspace.ZSet, command.ScanPlain)
 	if !ok {
 		return
 	}
-	r, ok := find(c)
-	if !ok {
-		return
-	}
-	at := len(c.W.B)
-	if r == 0 {
-		c.ScanReply(at, 0, 0)
-		return
-	}
-	o, ok := c.ScanOptions(3, command.ScanPlain)
-	if !ok {
-		return
-	}
-	s, n := c.Keys[0].Shard, int64(0)
 	var num [40]byte
-	if s.Encoding(r) == keyspace.ListPack {
+	if s := c.Keys[0].Shard; s.Encoding(r) == keyspace.ListPack {
 		var z reader
 		z.open(s, r)
 		z.goTo(0)
@@ -51,31 +35,21 @@ func zscan(c *command.Ctx) {
 			if i > 0 {
 				z.step(false)
 			}
-			if m := append(room[:0], z.member()...); o.Any || glob.Match(o.Pattern, m) {
-				c.W.Bulk(m)
-				c.W.Bulk(resp.AppendDouble(num[:0], z.score()))
-				n += 2
+			if m := append(room[:0], z.member()...); o.Wants(m) {
+				o.Show(m)
+				o.Show(resp.AppendDouble(num[:0], z.score()))
 			}
 		}
-		c.ScanReply(at, 0, n)
+		o.Whole()
 		return
 	}
-	m := s.Open(r)
-	d := coll.Dict{Mem: &m}
-	for seen := int64(0); seen < o.Count; {
-		cursor = d.Scan(cursor, func(r coll.Ref) {
-			seen++
-			if key := coll.KeyOf(m.Space, r); o.Any || glob.Match(o.Pattern, key) {
-				c.W.Bulk(key)
-				c.W.Bulk(appendLong(num[:0], coll.ScoreOf(m.Space, r)))
-				n += 2
-			}
-		})
-		if cursor == 0 {
-			break
+	m := c.Keys[0].Shard.Open(r)
+	o.Part(&coll.Dict{Mem: &m}, func(r coll.Ref) {
+		if key := coll.KeyOf(m.Space, r); o.Wants(key) {
+			o.Show(key)
+			o.Show(appendLong(num[:0], coll.ScoreOf(m.Space, r)))
 		}
-	}
-	c.ScanReply(at, cursor, n)
+	})
 }
 
 // appendLong appends a score as ZSCAN gives those of large sorted sets: with 17 digits.
@@ -94,9 +68,6 @@ func zrandmemberCommand() *command.Descriptor {
 	return d
 }
 
-// maxDraws bounds how many members one request may draw, with repetition: the reply is made in memory, under the shard's lock.
-const maxDraws = 1 << 26
-
 func zrandmember(c *command.Ctx) {
 	if len(c.Args) > 2 {
 		randomMembers(c)
@@ -112,57 +83,22 @@ func zrandmember(c *command.Ctx) {
 	}
 	var z reader
 	z.open(c.Keys[0].Shard, r)
-	z.goTo(int(below(c, uint64(z.n))))
+	z.goTo(int(c.Below(uint64(z.n))))
 	c.W.Bulk(z.member())
 }
 
-// below gives a random number below n.
-func below(c *command.Ctx, n uint64) uint64 {
-	hi, _ := bits.Mul64(c.Rand(), n)
-	return hi
-}
-
 func randomMembers(c *command.Ctx) {
-	count, ok := c.DrawCount(2)
+	r, count, scores, ok := c.DrawArgs(keyspace.ZSet, "withscores")
 	if !ok {
-		return
-	}
-	scores := len(c.Args) == 4
-	if len(c.Args) > 4 || scores && !command.Is(c.Args[3], "withscores") {
-		c.W.Error(command.ErrSyntax)
-		return
-	}
-	if scores && (count < -math.MaxInt64/2 || count > math.MaxInt64/2) {
-		c.W.Error("ERR value is out of range")
-		return
-	}
-	r, ok := find(c)
-	if !ok {
-		return
-	}
-	if r == 0 || count == 0 {
-		c.W.Array(0)
-		return
-	}
-	if count < -maxDraws {
-		c.W.Error("ERR value is out of range")
 		return
 	}
 	var z reader
 	z.open(c.Keys[0].Shard, r)
-	n := int(min(count, int64(z.n)))
-	if count < 0 {
-		n = int(-count)
-	}
-	if scores && !c.W.RESP3 {
-		c.W.Array(2 * n)
-	} else {
-		c.W.Array(n)
-	}
+	n := int(c.Draws(count, uint64(z.n), scores))
 	switch {
 	case count < 0:
 		for range n {
-			z.goTo(int(below(c, uint64(z.n))))
+			z.goTo(int(c.Below(uint64(z.n))))
 			z.write(c, scores)
 		}
 	case z.large && n < z.n/4:
@@ -187,7 +123,7 @@ func (z *reader) write(c *command.Ctx, scores bool) {
 func (z *reader) distinct(c *command.Ctx, n int, scores bool) {
 	seen := make(map[uint64]struct{}, n)
 	for len(seen) < n {
-		rank := below(c, uint64(z.n))
+		rank := c.Below(uint64(z.n))
 		if _, twice := seen[rank]; !twice {
 			seen[rank] = struct{}{}
 			z.goTo(int(rank))
@@ -196,17 +132,15 @@ func (z *reader) distinct(c *command.Ctx, n int, scores bool) {
 	}
 }
 
-// sample writes n different members in one walk over the sorted set. Of the members that are left, each is taken with the probability that
-// makes up the number, so that every choice of n is as likely.
+// sample writes n different members in one walk over the sorted set.
 func (z *reader) sample(c *command.Ctx, n int, scores bool) {
 	z.goTo(0)
-	for left := z.n; n > 0; left-- {
-		if below(c, uint64(left)) < uint64(n) {
-			n--
+	for s := c.Sample(uint64(n), uint64(z.n)); ; z.step(false) {
+		if s.Take() {
 			z.write(c, scores)
 		}
-		if n > 0 {
-			z.step(false)
+		if s.Done() {
+			break
 		}
 	}
 }
