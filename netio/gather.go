@@ -86,6 +86,7 @@ func (l *Loop) waitForMore() CommitMode {
 	n := l.poll.wait(l.events, 0)
 	l.readClock()
 	l.dispatchAll(n)
+	l.publishHeld()
 	mode := l.srv.handler.EndTurn(l)
 	l.flushDirty()
 	l.gather.judge(2*l.gather.missing() <= missing)

@@ -194,6 +194,7 @@ func (l *Loop) run() (lost bool) {
 		if l.stopAt != 0 {
 			l.tryStop()
 		}
+		l.publishHeld()
 		mode := l.srv.handler.EndTurn(l)
 		l.flushDirty()
 		if mode == CommitInline && l.gather.worthwhile(len(l.gated)) {
@@ -374,6 +375,13 @@ func (l *Loop) runSignals() {
 	}
 }
 
+// publishHeld lets Server.BufferedBytes see what this loop's connections hold by now. Loop thread.
+func (l *Loop) publishHeld() {
+	if l.held != l.heldSeen.Load() {
+		l.heldSeen.Store(l.held)
+	}
+}
+
 // account publishes the turn's figures.
 func (l *Loop) account() {
 	if l.turnIn > 0 {
@@ -386,9 +394,7 @@ func (l *Loop) account() {
 		l.writes.Add(l.turnWrites)
 		l.turnOut, l.turnWrites = 0, 0
 	}
-	if l.held != l.heldSeen.Load() {
-		l.heldSeen.Store(l.held)
-	}
+	l.publishHeld()
 	l.readClock()
 	d := l.mono - l.turnStart
 	l.turns.Add(1)
