@@ -82,7 +82,7 @@ func (ls *loopState) do(ss *Session, req *netio.Request, at *placed) bool {
 	ss.lastCmd = d
 	if ls.flushedAll {
 		ls.flushedAll = false
-		ls.saveEmptied(ss)
+		ls.afterFlushAll(ss)
 	}
 	if c.Wrote != 0 {
 		ss.lastWrite, ss.history = c.Wrote, s.history.Load()

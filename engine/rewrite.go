@@ -31,7 +31,7 @@ const (
 // ErrSnapshotRunning is what a second snapshot is refused with: there is one at a time, of any kind.
 var ErrSnapshotRunning = errors.New("a background save or AOF rewrite is in progress")
 
-// errGivenUp ends a snapshot that is no longer wanted: the server shuts down, or appendonly is switched off.
+// errGivenUp ends a snapshot that is no longer wanted: the server shuts down, appendonly is switched off, or the data were flushed.
 var errGivenUp = errors.New("given up")
 
 // sink takes a snapshot's bytes.
@@ -300,6 +300,9 @@ func (j *snapshotJob) finish(err error) {
 		r.aofRuns++
 		r.aofFailed, r.aofSeconds = err != nil && !errors.Is(err, errGivenUp), seconds
 	case kindRDB:
+		if errors.Is(err, errGivenUp) {
+			break // it says nothing of the disk
+		}
 		r.rdbRuns++
 		r.rdbFailed, r.rdbSeconds = err != nil, seconds
 		if err == nil {

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -474,6 +476,32 @@ func TestFlushAllSaves(t *testing.T) {
 	s.Shutdown(config.ShutdownNoSave)
 	c = dial(t, testServer(t, dir, "--appendonly", "no"))
 	c.want("DBSIZE", "0")
+}
+
+// TestFlushAllEndsSave: a save that is under way is of data that are gone; it ends, and has not failed.
+func TestFlushAllEndsSave(t *testing.T) {
+	dir := t.TempDir()
+	s := testServer(t, dir, "--appendonly", "no", "--rdb-key-save-delay", "1000000", "--enable-debug-command", "yes")
+	c := dial(t, s)
+	c.want("DEBUG POPULATE 100", "OK", "BGSAVE", "Background saving started", "FLUSHALL", "OK")
+	eventually(t, "the save ends", func() bool { return strings.Contains(c.do("INFO persistence"), "rdb_bgsave_in_progress:0") })
+	if info := c.do("INFO persistence"); !strings.Contains(info, "rdb_last_bgsave_status:ok") || !strings.Contains(info, "rdb_changes_since_last_save:100") {
+		t.Error(info)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "dump.rdb")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the save left its file: %v", err)
+	}
+	// Nor does it keep anybody from writing while the emptied data are saved.
+	c = dial(t, testServer(t, t.TempDir(), "--appendonly", "no", "--rdb-key-save-delay", "1000000", "--enable-debug-command", "yes", "--save", "3600 1000"))
+	c.want("DEBUG POPULATE 100", "OK", "BGSAVE", "Background saving started")
+	go func() { _, _ = c.c.Write([]byte("FLUSHALL\r\n")) }()
+	w := dial(t, s)
+	for range 2000 {
+		w.want("SET k v", "OK")
+	}
+	if got := c.reply(); got != "OK" {
+		t.Error(got)
+	}
 }
 
 func TestTransactions(t *testing.T) {

@@ -228,11 +228,24 @@ func (st *shutdown) logMoved() {
 	}
 }
 
-// dropSnapshot makes a snapshot of one of the kinds that is being written give up; its file goes. It must not be called on an event
-// loop's thread.
+// dropSnapshot makes a snapshot of one of the kinds that is being written give up, and waits for its end; its file goes. It must not be called on
+// an event loop's thread.
 func (s *Server) dropSnapshot(kinds ...snapshotKind) {
+	j := s.giveUpSnapshot(kinds...)
+	if j == nil {
+		return
+	}
+	select {
+	case <-j.ended:
+	case <-time.After(flushAtEnd): // the disk stands still; the file stays behind under its temporary name
+	}
+}
+
+// giveUpSnapshot is dropSnapshot without the wait. It returns the snapshot that gives up, or nil.
+func (s *Server) giveUpSnapshot(kinds ...snapshotKind) *snapshotJob {
 	r := &s.rewrite
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	j := r.job
 	if slices.Contains(kinds, kindAOF) {
 		r.scheduled = false
@@ -240,16 +253,12 @@ func (s *Server) dropSnapshot(kinds ...snapshotKind) {
 	if slices.Contains(kinds, kindRDB) {
 		r.saveNext = false
 	}
-	r.mu.Unlock()
 	if j == nil || !slices.Contains(kinds, j.kind) {
-		return
+		return nil
 	}
 	s.log.Warningf("A background %s is in progress; it is given up.", j.kind)
 	j.failed.Store(true)
-	select {
-	case <-j.ended:
-	case <-time.After(flushAtEnd): // the disk stands still; the file stays behind under its temporary name
-	}
+	return j
 }
 
 // awaitLoops returns when every event loop has come to the end of the turn it was in, or been stopped: a request that was let in before the call
