@@ -180,9 +180,17 @@ func TestShutdownAwaitsReplicas(t *testing.T) {
 	}
 	d.send("SHUTDOWN")
 	<-e.asked
+	eventually(t, "who shuts down counts as blocked", func() bool { return strings.Contains(c.do("INFO clients"), "blocked_clients:1\r\n") })
+	if list := c.do("CLIENT LIST"); !strings.Contains(list, " flags=b ") {
+		t.Error(list)
+	}
 	c.want("SHUTDOWN ABORT", "OK")
 	if got := d.reply(); got != "-ERR "+errShutdownFails.Error() {
 		t.Error(got)
+	}
+	d.want("PING", "PONG")
+	if info := c.do("INFO clients"); !strings.Contains(info, "blocked_clients:0\r\n") {
+		t.Error(info)
 	}
 	go s.Shutdown(0)
 	<-e.asked

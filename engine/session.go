@@ -34,6 +34,7 @@ type Session struct {
 	history      int64 // Server.history at the last write
 	lastWrite    int64 // log offset of the end of this connection's last write: what WAITAOF waits for
 	blocking     blocking
+	stopping     bool // waits for the outcome of its SHUTDOWN
 	replica      bool // MakeReplica
 	Ext          any  // the extension's own; only the session's loop touches it
 
@@ -161,7 +162,7 @@ func (ss *Session) publish() {
 	if ss.conn.W.RESP3 {
 		p.resp = 3
 	}
-	p.blocked = ss.Blocked()
+	p.blocked = ss.Blocked() || ss.stopping
 	p.timed = ss.blocking.timer != nil
 	p.net = ss.conn.Stats()
 	p.mu.Unlock()

@@ -329,6 +329,7 @@ func (s *Server) shutdownRequest(c *command.Ctx) {
 		return
 	}
 	ss := c.Client.(*Session)
+	ss.stopping = true
 	ss.conn.Hold()
 	ss.conn.SetIdleExempt(true)
 	go func() {
@@ -337,10 +338,12 @@ func (s *Server) shutdownRequest(c *command.Ctx) {
 			return
 		}
 		ss.conn.Post(func(conn *netio.Conn) {
+			ss.stopping = false
 			conn.W.Error("ERR " + err.Error())
 			conn.SetIdleExempt(false)
 			conn.Release()
 			conn.Flush()
+			ss.publish()
 		})
 	}()
 }
