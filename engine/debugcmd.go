@@ -49,6 +49,8 @@ func debugSubs() []debugSub {
 			"Give elements of that size and more a block of a large list to themselves (0: only those that need it).", (*Server).debugAlone},
 		{"reload", true, 0, -1, "RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Save the data to the RDB file and load them again.", (*Server).debugReload},
 		{"set-active-expire", false, 1, 1, "SET-ACTIVE-EXPIRE <0|1>", "Switch active expiry off or on.", (*Server).debugSetActiveExpire},
+		{"set-skip-checksum-validation", false, 1, 1, "SET-SKIP-CHECKSUM-VALIDATION <0|1>", "Let RESTORE take payloads whose checksum is wrong, or refuse them.",
+			(*Server).debugSkipChecksum},
 		{"sleep", false, 1, 1, "SLEEP <seconds>", "Stop the server for so long. Decimals allowed.", (*Server).debugSleep},
 	}
 }
@@ -173,6 +175,11 @@ func (s *Server) debugSetActiveExpire(c *command.Ctx, args [][]byte) {
 	off := strings.TrimSpace(string(args[0])) == "0"
 	s.store.NoActiveExpire.Store(off)
 	s.net.Loops()[0].Post(s.armExpiry)
+	c.W.OK()
+}
+
+func (s *Server) debugSkipChecksum(c *command.Ctx, args [][]byte) {
+	s.store.NoDumpSum.Store(strings.TrimSpace(string(args[0])) != "0")
 	c.W.OK()
 }
 

@@ -40,6 +40,8 @@ type Store struct {
 	LatencyTracking atomic.Bool
 	// NoActiveExpire stops active expiry (DEBUG SET-ACTIVE-EXPIRE 0).
 	NoActiveExpire atomic.Bool
+	// NoDumpSum lets RESTORE take payloads with wrong checksums (DEBUG SET-SKIP-CHECKSUM-VALIDATION 1).
+	NoDumpSum atomic.Bool
 
 	// Clients gives the bytes that wait in clients' input and output buffers, which count against maxmemory as in Redis. Set before the
 	// first command is served; nil: there are no clients.

@@ -101,7 +101,11 @@ func restoreKey(c *command.Ctx) {
 	}
 	var made rdb.Loader
 	begun := false
-	err := rdb.EachOfDump(c.Args[3], func(it *rdb.Item) error {
+	each := rdb.EachOfDump
+	if c.Store.NoDumpSum.Load() {
+		each = rdb.EachOfDumpUnsummed
+	}
+	err := each(c.Args[3], func(it *rdb.Item) error {
 		if !it.First {
 			return made.Add(it)
 		}
