@@ -2,8 +2,10 @@ package engine
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"tidemark/engine/command"
@@ -48,6 +50,11 @@ func debugSubs() []debugSub {
 		{"quicklist-packed-threshold", false, 1, 1, "QUICKLIST-PACKED-THRESHOLD <size>",
 			"Give elements of that size and more a block of a large list to themselves (0: only those that need it).", (*Server).debugAlone},
 		{"reload", true, 0, -1, "RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Save the data to the RDB file and load them again.", (*Server).debugReload},
+		{"segfault", false, 0, 0, "SEGFAULT", "Crash the server with a SIGSEGV.", func(_ *Server, c *command.Ctx, _ [][]byte) {
+			if err := syscall.Kill(os.Getpid(), syscall.SIGSEGV); err != nil {
+				c.W.Error("ERR " + err.Error())
+			}
+		}},
 		{"set-active-expire", false, 1, 1, "SET-ACTIVE-EXPIRE <0|1>", "Switch active expiry off or on.", (*Server).debugSetActiveExpire},
 		{"set-skip-checksum-validation", false, 1, 1, "SET-SKIP-CHECKSUM-VALIDATION <0|1>", "Let RESTORE take payloads whose checksum is wrong, or refuse them.",
 			(*Server).debugSkipChecksum},

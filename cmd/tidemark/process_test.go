@@ -242,3 +242,26 @@ func TestRewriteSurvivesRestart(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestDebugCrashes: DEBUG PANIC and SEGFAULT end the process as a bug would, with what explains it in the log; nothing acknowledged is lost.
+func TestDebugCrashes(t *testing.T) {
+	for how, text := range map[string]string{"PANIC": "DEBUG PANIC called", "SEGFAULT": "SIGSEGV: segmentation violation"} {
+		s, a := start(t, "--enable-debug-command", "yes")
+		expect(t, a, "+OK", "SET", "k", how)
+		if r, err := a.Do("DEBUG", how); err == nil {
+			t.Errorf("DEBUG %s replied %v", how, r)
+		}
+		<-s.Done()
+		if s.ExitCode() == 0 || !strings.Contains(s.Log(), text) {
+			t.Errorf("DEBUG %s: exit status %d, log:\n%s", how, s.ExitCode(), s.Log())
+		}
+		again, err := s.Restart()
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, again.Connect(t), `"`+how+`"`, "GET", "k")
+		if err := again.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
