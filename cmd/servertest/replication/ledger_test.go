@@ -177,8 +177,9 @@ func (b *burst) stopped() bool {
 // ends are error replies that a server gives when its part has changed under the client. From then on it refuses
 // everything, so the history has no hole.
 func ends(r servertest.Reply) bool {
+	what := strings.TrimPrefix(r.Str, "EXECABORT Transaction discarded because of: ")
 	for _, code := range []string{"READONLY", "UNBLOCKED", "MASTERDOWN", "LOADING", "ERR WAIT cannot", "ERR WAITAOF cannot"} {
-		if strings.HasPrefix(r.Str, code) {
+		if strings.HasPrefix(what, code) {
 			return true
 		}
 	}
