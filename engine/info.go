@@ -385,7 +385,7 @@ func (s *Server) infoMemory(c *command.Ctx, t *InfoText) {
 	t.Str("mem_allocator", "tidemark-arena")
 	t.Int("active_defrag_running", 0)
 	t.Flag("lazyfree_pending_objects", m.PendingFree > 0)
-	t.Int("lazyfreed_objects", s.store.Stats.LazyFreed.Load())
+	t.Int("lazyfreed_objects", s.store.Stats.LazyFreed.Load()+s.store.KS.FreedLater()-s.stats.since().freedLater)
 	t.Int("tidemark_memory_tables", m.Tables)
 	t.Int("tidemark_memory_entries", m.Entries)
 	t.Int("tidemark_memory_large", m.Large)

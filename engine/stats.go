@@ -32,6 +32,7 @@ type stats struct {
 type statsBase struct {
 	net          netio.Stats
 	delayedFsync int64
+	freedLater   int64
 }
 
 func (st *stats) since() statsBase {
@@ -227,7 +228,7 @@ func (s *Server) resetStats() {
 	s.stats.errors.reset()
 	st.PeakMemory.Store(s.store.UsedMemory())
 	s.net.ResetStats() // the longest turn has no difference to a base
-	base := statsBase{net: s.net.Stats()}
+	base := statsBase{net: s.net.Stats(), freedLater: s.store.KS.FreedLater()}
 	if log := s.store.Log(); log != nil {
 		base.delayedFsync = log.Stats().DelayedFsync
 	}

@@ -173,6 +173,34 @@ func TestInfoReadsAndWrites(t *testing.T) {
 	}
 }
 
+// TestInfoLazyFreed: what is given back in the background is counted.
+func TestInfoLazyFreed(t *testing.T) {
+	_, a := start(t, "--save", "")
+	large := []string{"SADD", "large"}
+	for i := range 20000 {
+		large = append(large, "member "+strconv.Itoa(i))
+	}
+	for _, c := range []struct {
+		prepare, free []string
+		want          string
+	}{
+		{[]string{"SET", "small", "v"}, []string{"UNLINK", "small"}, "0"},
+		{large, []string{"UNLINK", "large"}, "1"},
+		{[]string{"MSET", "a", "1", "b", "2"}, []string{"FLUSHALL", "SYNC"}, "3"},
+		{[]string{"MSET", "a", "1", "b", "2"}, []string{"FLUSHDB", "ASYNC"}, "5"},
+	} {
+		a.Must(t, c.prepare...)
+		a.Must(t, c.free...)
+		if got := info(t, a, "lazyfreed_objects"); got != c.want {
+			t.Errorf("lazyfreed_objects:%s after %v, want %s", got, c.free, c.want)
+		}
+	}
+	a.Must(t, "CONFIG", "RESETSTAT")
+	if got := info(t, a, "lazyfreed_objects"); got != "0" {
+		t.Errorf("lazyfreed_objects:%s after CONFIG RESETSTAT", got)
+	}
+}
+
 // TestExpiredAndEvicted: the counters of keys that went by themselves.
 func TestExpiredAndEvicted(t *testing.T) {
 	_, a := start(t, "--save", "")

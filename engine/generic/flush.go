@@ -99,7 +99,7 @@ func flush(c *command.Ctx, from, to int) bool {
 		}
 		c.ReadyDB(db)
 	}
-	if async {
+	if async || !c.InBlock() { // as Redis 7.4 counts
 		c.Store.Stats.LazyFreed.Add(n)
 	}
 	c.ChangedAll(n)

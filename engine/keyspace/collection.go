@@ -216,6 +216,7 @@ func (s *Shard) freeBlocks(t *table, typ Type, enc Encoding, root *coll.Root) {
 			h.heap = o.heap
 		} else {
 			s.ks.pool.Later(o.heap.Used(), o.heap.Release)
+			s.ks.freedLater.Add(1)
 		}
 		return
 	}

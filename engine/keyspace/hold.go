@@ -83,6 +83,7 @@ func (s *Shard) endSome(h *hold) (more bool) {
 	t := h.t
 	if h.heap != nil {
 		s.ks.pool.Later(h.heap.Used(), h.heap.Release)
+		s.ks.freedLater.Add(1)
 		h.heap = nil
 	}
 	if t.dead { // its memory goes as a whole, if it is not gone already

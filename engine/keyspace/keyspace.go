@@ -36,19 +36,20 @@ type Options struct {
 
 // Keyspace is all databases of a server, in shards.
 type Keyspace struct {
-	shards    []Shard
-	mask      uint64
-	databases int
-	hash      hasher
-	pool      *arena.Pool
-	snapshot  atomic.Pointer[Snapshot]
-	epoch     uint64 // of the latest snapshot, 1 to 7
-	aborted   int    // epochs that may still be on entries
-	used      atomic.Int64
-	compactor compactor
-	reader    *arena.Heap             // empty: collections are read through it
-	hashOf    func(key []byte) uint64 // Hash
-	holds     atomic.Uint32           // the number of the latest hold
+	shards     []Shard
+	mask       uint64
+	databases  int
+	hash       hasher
+	pool       *arena.Pool
+	snapshot   atomic.Pointer[Snapshot]
+	epoch      uint64 // of the latest snapshot, 1 to 7
+	aborted    int    // epochs that may still be on entries
+	used       atomic.Int64
+	freedLater atomic.Int64 // values
+	compactor  compactor
+	reader     *arena.Heap             // empty: collections are read through it
+	hashOf     func(key []byte) uint64 // Hash
+	holds      atomic.Uint32           // the number of the latest hold
 }
 
 // Shard is a slice of the keyspace. All methods but Lock, TryLock and Index want the shard's lock held.

@@ -71,5 +71,8 @@ func (ks *Keyspace) Memory() MemoryStats {
 	return m
 }
 
+// FreedLater counts the large values whose memory was, or is being, given back in the background. Any goroutine.
+func (ks *Keyspace) FreedLater() int64 { return ks.freedLater.Load() }
+
 // Used is the bytes in use by data, cheap enough for every command: one atomic load.
 func (ks *Keyspace) Used() int64 { return ks.used.Load() }
