@@ -178,14 +178,19 @@ func TestShutdownAwaitsReplicas(t *testing.T) {
 	if got := w.reply(); got != "OK" {
 		t.Error(got)
 	}
+	// A second one waits for the outcome of the first.
 	d.send("SHUTDOWN")
 	<-e.asked
-	eventually(t, "who shuts down counts as blocked", func() bool { return strings.Contains(c.do("INFO clients"), "blocked_clients:1\r\n") })
+	w.send("SHUTDOWN NOSAVE")
+	eventually(t, "who shuts down counts as blocked", func() bool { return strings.Contains(c.do("INFO clients"), "blocked_clients:2\r\n") })
 	if list := c.do("CLIENT LIST"); !strings.Contains(list, " flags=b ") {
 		t.Error(list)
 	}
 	c.want("SHUTDOWN ABORT", "OK")
 	if got := d.reply(); got != "-ERR "+errShutdownFails.Error() {
+		t.Error(got)
+	}
+	if got := w.reply(); got != "-ERR "+errShutdownFails.Error() {
 		t.Error(got)
 	}
 	d.want("PING", "PONG")

@@ -23,6 +23,7 @@ import (
 type shutdown struct {
 	mu      sync.Mutex
 	running bool
+	failed  chan struct{}           // closed when the one that is running, or ran last, does not take place
 	waiting context.CancelCauseFunc // ends the wait for replicas; nil: there is none
 	until   time.Time               // when that wait ends by itself
 	ending  chan struct{}           // closed when the loops are about to be stopped
@@ -56,7 +57,7 @@ func (s *Server) Shutdown(how config.ShutdownFlags) error {
 		st.mu.Unlock()
 		return errShutdownRuns
 	}
-	st.running = true
+	st.running, st.failed = true, make(chan struct{})
 	st.mu.Unlock()
 
 	s.log.Warningf("User requested shutdown...")
@@ -96,7 +97,21 @@ func (s *Server) goOn() {
 	s.pause.forShutdown(holdNothing)
 	s.stop.mu.Lock()
 	s.stop.running = false
+	close(s.stop.failed)
 	s.stop.mu.Unlock()
+}
+
+// awaitOutcome waits for the outcome of the shutdown that is running: an error if the server goes on.
+func (s *Server) awaitOutcome() error {
+	s.stop.mu.Lock()
+	failed := s.stop.failed
+	s.stop.mu.Unlock()
+	select {
+	case <-s.stop.done:
+		return nil
+	case <-failed:
+		return errShutdownFails
+	}
 }
 
 // awaitReplicas holds writers until the replicas have all there is, for as long as shutdown-timeout says. False: SHUTDOWN ABORT was said.
@@ -334,6 +349,9 @@ func (s *Server) shutdownRequest(c *command.Ctx) {
 	ss.conn.SetIdleExempt(true)
 	go func() {
 		err := s.Shutdown(how)
+		if err == errShutdownRuns {
+			err = s.awaitOutcome()
+		}
 		if err == nil {
 			return
 		}
