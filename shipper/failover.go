@@ -16,9 +16,10 @@ import (
 type failover struct {
 	target   *replica // nil: whichever is there first
 	force    bool
-	deadline time.Time // zero: none
-	abort    chan struct{}
-	begun    bool // guarded by Shipper.mu: the replica is being asked
+	deadline time.Time     // zero: none
+	abort    chan struct{} // closed to abort it
+	ended    chan struct{} // closed when nothing of it is left
+	begun    bool          // guarded by Shipper.mu: the replica is being asked
 }
 
 var (
@@ -46,7 +47,7 @@ func (sh *Shipper) failoverState() string {
 
 // failoverCommand is FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT ms].
 func (sh *Shipper) failoverCommand(c *command.Ctx) {
-	f := &failover{abort: make(chan struct{})}
+	f := &failover{abort: make(chan struct{}), ended: make(chan struct{})}
 	host, port, timeout, abort := "", int64(0), int64(0), false
 	for i := 1; i < len(c.Args); i++ {
 		left := len(c.Args) - i - 1
@@ -113,7 +114,14 @@ func (sh *Shipper) abortFailover(c *command.Ctx) {
 		c.W.Error("ERR No failover in progress.")
 		return
 	}
-	c.W.OK()
+	if c.InBlock() {
+		c.W.OK()
+		return
+	}
+	c.Client.(*engine.Session).InBackground(func() string {
+		<-f.ended
+		return ""
+	})
 }
 
 func (sh *Shipper) beginFailover(f *failover, host string, port int, timeout int64) (refusal string) {
@@ -151,6 +159,7 @@ func (sh *Shipper) beginFailover(f *failover, host string, port int, timeout int
 }
 
 func (sh *Shipper) runFailover(f *failover) {
+	defer close(f.ended)
 	sh.log.Noticef("FAILOVER requested")
 	sh.srv.PauseWrites(true)
 	err := sh.handOverTo(f)

@@ -2,6 +2,7 @@ package shipper
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -167,7 +168,16 @@ func (k *link) dial() (net.Conn, error) {
 		}
 		d.LocalAddr = &net.TCPAddr{IP: ip}
 	}
-	conn, err := d.Dial("tcp", k.addr())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // a host that is down answers nothing for as long as the timeout lasts
+		select {
+		case <-k.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	conn, err := d.DialContext(ctx, "tcp", k.addr())
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect: %w; is the primary up, and may this host reach it?", err)
 	}

@@ -56,7 +56,7 @@ func (sh *Shipper) replconf(c *command.Ctx) {
 			return // for replicas of ours; from a client it means nothing, as in Redis
 		case "listening-port":
 			port, ok := command.ParseInt(v)
-			if !ok || port < 0 || port > 65535 {
+			if !ok {
 				w.Error(command.ErrNotInt)
 				return
 			}
@@ -106,15 +106,12 @@ func (sh *Shipper) psync(c *command.Ctx) {
 	if ss.IsReplica() {
 		return // once is enough; a late SYNC is ignored, as in Redis
 	}
-	id, next := "?", int64(-1)
+	id, next, ok := "?", int64(-1), true
 	if command.Is(c.Args[0], "sync") {
 		sh.replicaOf(ss).old = true
 	} else {
-		var ok bool
 		id = string(c.Args[1])
-		if next, ok = command.ParseInt(c.Args[2]); !ok {
-			id = "?"
-		}
+		next, ok = command.ParseInt(c.Args[2])
 		if len(c.Args) > 3 {
 			if !command.Is(c.Args[3], "failover") {
 				c.W.Error(command.ErrSyntax)
@@ -126,18 +123,29 @@ func (sh *Shipper) psync(c *command.Ctx) {
 			return
 		}
 	}
+	if !ok && sh.unready() == "" {
+		c.W.Error(command.ErrNotInt)
+		return
+	}
 	sh.join(ss, id, next-1)
+}
+
+// unready says why nobody can be served as a replica just now; empty: they can.
+func (sh *Shipper) unready() string {
+	switch {
+	case sh.isReplica() && !sh.linkUp():
+		return "NOMASTERLINK Can't SYNC while not connected with my master"
+	case sh.failingOver():
+		return "NOMASTERLINK Can't SYNC while failing over"
+	}
+	return ""
 }
 
 // join makes the client a replica that has the log called id up to offset off. Its loop.
 func (sh *Shipper) join(ss *engine.Session, id string, off int64) {
 	w := &ss.Conn().W
-	if sh.isReplica() && !sh.linkUp() {
-		w.Error("NOMASTERLINK Can't SYNC while not connected with my master")
-		return
-	}
-	if sh.failingOver() {
-		w.Error("NOMASTERLINK Can't SYNC while failing over")
+	if refusal := sh.unready(); refusal != "" {
+		w.Error(refusal)
 		return
 	}
 	if sh.srv.Streams() {

@@ -262,9 +262,11 @@ func (r *replica) read() (n int, err error) {
 			r.pressed--
 		}
 	}
-	r.off += int64(n)
-	r.bytesIn.Add(int64(n))
-	r.bytesOut.Add(int64(r.end))
+	if n > 0 {
+		r.off += int64(n)
+		r.bytesIn.Add(int64(n))
+		r.bytesOut.Add(int64(r.end))
+	}
 	return n, err
 }
 

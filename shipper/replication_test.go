@@ -303,6 +303,7 @@ func TestCompression(t *testing.T) {
 	scribble(t, p, 2, 3000)
 	dial(t, r).want("REPLICAOF 127.0.0.1 "+p.port, "OK")
 	r.awaitLink()
+	scribble(t, p, 3, 500)
 	awaitEqual(t, p, r)
 	stream, _ := strconv.Atoi(r.field("replica_stream_bytes"))
 	link, _ := strconv.Atoi(r.field("replica_link_bytes"))
@@ -311,6 +312,13 @@ func TestCompression(t *testing.T) {
 	}
 	if full := p.field("sync_full"); full != "2" {
 		t.Errorf("%s full synchronisations", full)
+	}
+	// Both sides count the same bytes, of the present link.
+	text := dial(t, p).do("INFO replication")
+	_, text, ok := strings.Cut(text, "port="+r.port)
+	text, _, _ = strings.Cut(text, "\r\n")
+	if want := "link_bytes=" + r.field("replica_link_bytes"); !ok || !strings.HasSuffix(text, want) {
+		t.Errorf("the primary says %q, the replica %s", text, want)
 	}
 }
 
