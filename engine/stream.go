@@ -174,6 +174,7 @@ type SnapshotSink interface {
 	// Begin is called with all shards locked: the snapshot is exact at the log offset, and everything after it is still to be written. An
 	// error ends the matter.
 	Begin(offset int64) error
+	// Write is given the RDB. The first call has what stands in front of the data, and nothing else.
 	Write(p []byte) (int, error)
 	Commit() error
 	Abort()

@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -10,7 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tidemark/engine"
+	"tidemark/engine/rdb"
 	"tidemark/netio"
 )
 
@@ -20,6 +24,9 @@ import (
 //
 // Who has not said that it takes a snapshot of unknown length (REPLCONF capa eof: anything but a replica since Redis 4) is sent it from a file,
 // when its length is known. The stream follows at once, as such a client may never acknowledge.
+//
+// Who wants a snapshot and no stream (REPLCONF rdb-only) is sent the end of the connection behind it. Who wants one without data (rdb-filter-only) is sent that when
+// the others have theirs.
 //
 // What is written after the snapshot's offset waits in the segments, or, without an AOF, in the Tail, for as much as the output limit
 // for replicas allows.
@@ -128,6 +135,7 @@ type fanOut struct {
 	started time.Time
 	to      []*target
 	bytes   int64
+	head    []byte // what stands in front of the data: a snapshot without data has that, and an end
 }
 
 // target is one replica that receives the snapshot.
@@ -186,7 +194,9 @@ func (f *fanOut) open() {
 		if !t.r.old {
 			head = fmt.Appendf(head, "+FULLRESYNC %s %d%s\r\n", id, t.r.off, t.r.framing())
 		}
-		if t.r.eof {
+		if t.r.bare {
+			// Nothing else yet.
+		} else if t.r.eof {
 			head = fmt.Appendf(head, "$EOF:%s\r\n", f.mark[:])
 		} else if t.file, t.err = f.sh.namelessFile(); t.err != nil {
 			continue
@@ -199,16 +209,20 @@ func (f *fanOut) open() {
 // Write sends p to all that are left.
 func (f *fanOut) Write(p []byte) (int, error) {
 	if f.bytes == 0 {
+		f.head = append(f.head, p...)
 		f.open()
 	}
 	f.bytes += int64(len(p))
 	now := time.Now()
 	for _, t := range f.to {
-		if t.file == nil {
+		if !t.later() {
 			t.rest, t.since = p, now
 			continue
 		}
-		if _, t.err = t.file.Write(p); t.err == nil && now.Sub(t.since) > beatEvery {
+		if t.file != nil {
+			_, t.err = t.file.Write(p)
+		}
+		if t.err == nil && now.Sub(t.since) > beatEvery {
 			t.since = now
 			t.err = t.out.write([]byte("\n")) // what stands before a snapshot's length, to say that it is coming
 		}
@@ -262,17 +276,21 @@ func (f *fanOut) drop() {
 // Commit ends the snapshot: the replicas load it, and the stream begins with their first acknowledgement.
 func (f *fanOut) Commit() error {
 	for _, t := range f.to {
-		if t.file == nil {
+		if !t.later() {
 			t.err = t.out.write(f.mark[:])
 		}
 	}
 	f.drop()
 	for _, t := range f.to {
-		if t.file != nil {
-			go f.sendFile(t)
+		if t.later() {
+			go f.sendLater(t)
 			continue
 		}
 		f.sh.log.Noticef("Snapshot of %d bytes sent to replica %s in %.3f seconds", f.bytes, t.r.name(), time.Since(f.started).Seconds())
+		if t.r.only {
+			t.transmitted()
+			continue
+		}
 		t.r.state.Store(stateLoading)
 		t.out.close()
 	}
@@ -312,14 +330,39 @@ func (sh *Shipper) namelessFile() (*os.File, error) {
 	return file, nil
 }
 
-// sendFile sends the snapshot from the file, and then the stream. A goroutine of its own.
-func (f *fanOut) sendFile(t *target) {
-	if t.err = t.sendFile(); t.err != nil {
+// later reports whether the snapshot goes to it when it is complete, with its length in front.
+func (t *target) later() bool { return t.file != nil || t.r.bare }
+
+// transmitted ends the connection of one that wants nothing behind the snapshot: it hangs up when it has read all of it.
+func (t *target) transmitted() {
+	r := t.r
+	r.mu.Lock()
+	r.releaseLocked(true)
+	r.mu.Unlock()
+	r.state.Store(stateTransmitted)
+	r.sh.log.Noticef("RDB transfer completed, rdb only replica (%s) should be disconnected asap", r.name())
+	_ = unix.Shutdown(t.out.fd, unix.SHUT_WR) // one that has gone meanwhile needs none
+	t.close()
+}
+
+// sendLater sends a complete snapshot, and then the stream. A goroutine of its own.
+func (f *fanOut) sendLater(t *target) {
+	if t.r.bare {
+		image := rdb.AppendFooter(f.head[:len(f.head):len(f.head)], rdb.CRC64(0, f.head), f.sh.config().RDBChecksum)
+		t.err = t.send(bytes.NewReader(image), int64(len(image)))
+	} else {
+		t.err = t.sendFile()
+	}
+	if t.err != nil {
 		t.r.giveUp(t.err)
 		t.close()
 		return
 	}
 	f.sh.log.Noticef("Snapshot of %d bytes sent to replica %s in %.3f seconds", f.bytes, t.r.name(), time.Since(f.started).Seconds())
+	if t.r.only {
+		t.transmitted()
+		return
+	}
 	t.close()
 	t.r.conn.Post(func(*netio.Conn) {
 		t.r.ackAt.Store(nowNanos())
@@ -336,12 +379,17 @@ func (t *target) sendFile() error {
 	if _, err := t.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
+	return t.send(t.file, size)
+}
+
+// send sends a snapshot of size bytes with its length in front.
+func (t *target) send(from io.Reader, size int64) error {
 	if err := t.out.write(fmt.Appendf(nil, "$%d\r\n", size)); err != nil {
 		return err
 	}
 	buf := make([]byte, min(size, bulkBytes))
 	for size > 0 {
-		n, err := t.file.Read(buf)
+		n, err := from.Read(buf)
 		if err != nil {
 			return err
 		}

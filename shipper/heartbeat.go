@@ -75,8 +75,8 @@ func (r *replica) beat(now time.Time) {
 			_, _ = r.conn.Send([]byte("\n")) // an error closes the connection
 		}
 		r.mu.Unlock()
-	case stateLoading, stateOnline, stateBehind:
-		if r.old {
+	case stateTransmitted, stateLoading, stateOnline, stateBehind:
+		if r.old && r.state.Load() != stateTransmitted {
 			return
 		}
 		heard := max(r.ackAt.Load(), r.conn.Stats().LastActive*1e9)

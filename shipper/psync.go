@@ -78,6 +78,26 @@ func (sh *Shipper) replconf(c *command.Ctx) {
 			case capaS2:
 				r.framed = sh.config().ReplCompression != config.CompressNo
 			}
+		case "rdb-only":
+			n, ok := command.ParseInt(v)
+			if !ok {
+				w.Error(command.ErrNotInt)
+				return
+			}
+			if n < 0 || n > 1 {
+				w.Error("ERR value is out of range, value must between 0 and 1")
+				return
+			}
+			r.only = n == 1
+		case "rdb-filter-only":
+			// What is to be in the snapshot. There are no functions, so that nothing is left, whether they are asked for or not.
+			for _, part := range strings.Fields(string(v)) {
+				if !strings.EqualFold(part, "functions") {
+					w.Error("ERR Unsupported rdb-filter-only option: " + string(bytes.ToValidUTF8([]byte(part), []byte("?"))))
+					return
+				}
+			}
+			r.bare = true
 		case "version":
 			// Redis 7.2 and later say it; nothing here depends on it.
 		default:
@@ -185,7 +205,11 @@ func (sh *Shipper) enlist(ss *engine.Session, id string, off int64) {
 	r.ackAt.Store(nowNanos())
 	sh.enrol(r)
 	sh.log.Noticef("Replica %s asks for synchronization", r.name())
-	if why := sh.whyFull(log, id, off); why != "" {
+	why := sh.whyFull(log, id, off)
+	if r.only {
+		why = "it wants nothing else"
+	}
+	if why != "" {
 		sh.log.Noticef("Full resync requested by or needed for replica %s: %s", r.name(), why)
 		sh.counts.full.Add(1)
 		if id != "?" {

@@ -28,6 +28,8 @@ type replica struct {
 	eof    bool // takes a snapshot of unknown length
 	psync2 bool
 	old    bool // it said SYNC rather than PSYNC: it is told neither id nor offset, and may never acknowledge anything (redis-cli --rdb, --replica)
+	only   bool // it wants a snapshot and nothing behind it (REPLCONF rdb-only)
+	bare   bool // without data: rdb-filter-only names what a snapshot of ours never has
 	swift  bool // acknowledges at once: a tidemark, which need not be asked
 	framed bool // the stream goes in frames, see frame.go; decided when it says it can
 
@@ -71,12 +73,13 @@ type replica struct {
 
 // The states of a replica.
 const (
-	stateHandshake int32 = iota // it has not said PSYNC yet
-	stateWaiting                // for a snapshot to begin
-	stateSnapshot               // it is being sent one
-	stateLoading                // it has it, and has not acknowledged it
-	stateBehind                 // a goroutine sends it what only the segments hold
-	stateOnline                 // its loop feeds it from the Tail
+	stateHandshake   int32 = iota // it has not said PSYNC yet
+	stateWaiting                  // for a snapshot to begin
+	stateSnapshot                 // it is being sent one
+	stateTransmitted              // it has all it wanted, and is to hang up
+	stateLoading                  // it has it, and has not acknowledged it
+	stateBehind                   // a goroutine sends it what only the segments hold
+	stateOnline                   // its loop feeds it from the Tail
 )
 
 func stateName(s int32) string {
@@ -85,6 +88,8 @@ func stateName(s int32) string {
 		return "wait_bgsave"
 	case stateSnapshot, stateLoading:
 		return "send_bulk"
+	case stateTransmitted:
+		return "rdb_transmitted"
 	}
 	return "online"
 }
