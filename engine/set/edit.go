@@ -289,7 +289,7 @@ func (e *editor) remove(m []byte) (there, gone bool) {
 		return true, e.removeInt(i)
 	case listed:
 		var buf [160]byte
-		if len(m) >= len(e.list) {
+		if e.list.TooLong(m) {
 			return false, false
 		}
 		at := e.list.Find(packed.HeaderBytes, packed.Encode(buf[:0], m), 1)

@@ -129,7 +129,7 @@ func (x *source) has(p *probe) bool {
 		}
 		return ok
 	case listed:
-		if len(p.text) >= len(x.list) {
+		if x.list.TooLong(p.text) {
 			return false
 		}
 		if x.index == nil {

@@ -195,9 +195,15 @@ func (l List) Text(at int, buf *[20]byte) []byte {
 	return str
 }
 
+// TooLong reports whether an element has more bytes than the whole list, which then cannot hold it. Integers take less in it than as text.
+func (l List) TooLong(elem []byte) bool { return len(elem) > longestInt && len(elem) >= len(l) }
+
+// longestInt is the length of the longest int64 in decimal.
+const longestInt = 20
+
 // ParseInt reads the canonical decimal form of an int64.
 func ParseInt(p []byte) (int64, bool) {
-	if len(p) == 0 || len(p) > 20 || p[0] > '9' {
+	if len(p) == 0 || len(p) > longestInt || p[0] > '9' {
 		return 0, false
 	}
 	digits, neg := p, p[0] == '-'
