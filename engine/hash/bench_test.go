@@ -108,7 +108,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		r.Do("DEL", key)
 		fillKey(r, key)
 		// A field that comes and goes, and a key.
-		set, del := argsOf([]string{"HSET", key, "new", pad}), argsOf([]string{"HDEL", key, "new"})
+		set, del := commandtest.Words("HSET", key, "new", pad), commandtest.Words("HDEL", key, "new")
 		if key == "small" {
 			set[1], del[1] = []byte("once"), []byte("once")
 		}

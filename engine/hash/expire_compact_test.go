@@ -18,7 +18,7 @@ func TestCompactedHashesExpire(t *testing.T) {
 	all := append(families(), generic.Commands())
 	r := commandtest.New(t, all...)
 	r.C.Now = 1000
-	set, expire := argsOf([]string{"HSET", "", "a", "1", "b", "2", "c", "3"}), argsOf([]string{"HPEXPIREAT", "", "", "FIELDS", "2", "a", "b"})
+	set, expire := commandtest.Words("HSET", "", "a", "1", "b", "2", "c", "3"), commandtest.Words("HPEXPIREAT", "", "", "FIELDS", "2", "a", "b")
 	for i := range n {
 		key := []byte("hash:" + strconv.Itoa(i))
 		set[1], expire[1], expire[2] = key, key, strconv.AppendInt(nil, int64(2000+i%977), 10)
@@ -37,7 +37,7 @@ func TestCompactedHashesExpire(t *testing.T) {
 	before, mapped := r.Contents(), r.C.Store.KS.Memory().Mapped
 	for r.C.Store.KS.Compact(1000) {
 	}
-	check(t, r)
+	r.Check()
 	if after := r.Contents(); !maps.Equal(before, after) {
 		t.Error("compacting changed what is there")
 	}
@@ -50,7 +50,7 @@ func TestCompactedHashesExpire(t *testing.T) {
 			done, _ = r.C.ExpireDue(s, 100)
 		}
 	}
-	check(t, r)
+	r.Check()
 	if r.C.Store.KS.FieldsExpire() {
 		t.Error("fields are left that should have expired")
 	}

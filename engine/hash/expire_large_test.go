@@ -53,10 +53,10 @@ func TestLargeHashExpires(t *testing.T) {
 	r := commandtest.New(t, all...)
 	r.C.Now = 1000
 	fillExpiring(r, "h", n, 2000)
-	check(t, r)
+	r.Check()
 	r.Do("COPY", "h", "copy")
 	r.Do("RENAME", "copy", "other") // most likely on another shard
-	payload := bulks(r.Do("DUMP", "h"))[0]
+	payload := commandtest.Bulks(r.Do("DUMP", "h"))[0]
 	if got := r.Do("RESTORE", "restored", "0", payload); got != "+OK\r\n" {
 		t.Fatal(got)
 	}
@@ -66,7 +66,7 @@ func TestLargeHashExpires(t *testing.T) {
 			t.Fatalf("%s differs from what it was made of", key)
 		}
 	}
-	check(t, r)
+	r.Check()
 	im := beginImage(r, &rdb.Encoder{})
 	r.C.Now = 2000
 	if got := r.Do("HGETALL", "h"); !strings.HasPrefix(got, "*"+strconv.Itoa(n/5)+"\r\n") {
@@ -78,7 +78,7 @@ func TestLargeHashExpires(t *testing.T) {
 	// With most of them gone by, but there, what is drawn has not expired.
 	r.C.Store.SetFollowing(true)
 	for range 100 {
-		for _, f := range bulks(r.Do("HRANDFIELD", "h", "3")) {
+		for _, f := range commandtest.Bulks(r.Do("HRANDFIELD", "h", "3")) {
 			if !strings.HasSuffix(f, "0") {
 				t.Fatalf("HRANDFIELD gives %s, which has expired", f)
 			}
@@ -98,7 +98,7 @@ func TestLargeHashExpires(t *testing.T) {
 	}
 	for im != nil && !im.step(t, r.C.Store.KS) {
 	}
-	check(t, r)
+	r.Check()
 	got := withoutEncoding(r.Contents())
 	if len(got) != 3 || got["h"] != got["other"] || got["h"] != got["restored"] || strings.Contains(got["h"], "until") || strings.Count(got["h"], "=") != n/10 {
 		t.Errorf("%d hashes with %d fields are left", len(got), strings.Count(got["h"], "="))
@@ -108,7 +108,7 @@ func TestLargeHashExpires(t *testing.T) {
 	if again := withoutEncoding(r.Contents()); !maps.Equal(got, again) {
 		t.Error("fields that were given an expiry in the past are still there")
 	}
-	check(t, r)
+	r.Check()
 }
 
 // BenchmarkFieldExpiryPauses reports the longest single calls, in CPU time of the calling thread, while a million fields of one hash come, are given the same
@@ -143,7 +143,7 @@ func BenchmarkFieldExpiryPauses(b *testing.B) {
 			b.ReportMetric(float64(sum.Nanoseconds())/n, name+"-ns/field")
 			took = nil
 		}
-		set, expire := argsOf([]string{"HSET", "h", "", "some value"}), argsOf([]string{"HPEXPIREAT", "h", "2000", "FIELDS", "1", ""})
+		set, expire := commandtest.Words("HSET", "h", "", "some value"), commandtest.Words("HPEXPIREAT", "h", "2000", "FIELDS", "1", "")
 		var buf [24]byte
 		for i := range n {
 			set[2] = strconv.AppendInt(append(buf[:0], "field:"...), int64(i), 10)

@@ -336,13 +336,13 @@ func (m *model) hsetex(key string, args []string) string {
 
 // inOrder makes of a reply without order what model.want gives.
 func inOrder(name, reply string) string {
-	words := bulks(reply)
+	words := commandtest.Bulks(reply)
 	pairs := 2
 	switch name {
 	case "HKEYS", "HVALS":
 		pairs = 1
 	case "HSCAN":
-		words = bulks(reply[strings.Index(reply, "\r\n*")+2:])
+		words = commandtest.Bulks(reply[strings.Index(reply, "\r\n*")+2:])
 	}
 	out := []string(nil)
 	for i := 0; i+pairs <= len(words); i += pairs {
@@ -390,7 +390,7 @@ func (im *image) step(t *testing.T, ks *keyspace.Keyspace) (done bool) {
 	if got := withoutEncoding(loaded.Contents()); !maps.Equal(got, im.want) {
 		t.Fatalf("the snapshot holds\n%v\nwant\n%v", got, im.want)
 	}
-	check(t, loaded)
+	loaded.Check()
 	return true
 }
 
@@ -421,18 +421,6 @@ func load(t *testing.T, r *commandtest.Runner, file []byte) {
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-func check(t *testing.T, r *commandtest.Runner) {
-	t.Helper()
-	ks := r.C.Store.KS
-	ks.LockAll()
-	defer ks.UnlockAll()
-	for i := range ks.NumShards() {
-		if err := ks.Shard(i).Check(); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -546,7 +534,7 @@ func TestFieldsExpire(t *testing.T) {
 			}
 		case 30:
 			if m.hashes[key] != nil {
-				payload := bulks(r.Do("DUMP", key))[0]
+				payload := commandtest.Bulks(r.Do("DUMP", key))[0]
 				if got := r.Do("RESTORE", key, "0", payload, "REPLACE"); got != "+OK\r\n" {
 					t.Fatalf("RESTORE of what DUMP gave: %q", got)
 				}
@@ -595,7 +583,7 @@ func TestFieldsExpire(t *testing.T) {
 			t.Fatal("the log was not written")
 		}
 		if i%500 == 0 {
-			check(t, r)
+			r.Check()
 			if got, want := withoutEncoding(r.Contents()), m.contents(); !maps.Equal(got, want) {
 				t.Fatalf("contents\n%v\nwant\n%v", got, want)
 			}
@@ -604,7 +592,7 @@ func TestFieldsExpire(t *testing.T) {
 	for im != nil && !im.step(t, r.C.Store.KS) {
 	}
 	again, _ := r.Recover(m.now+1000, all...)
-	check(t, again)
+	again.Check()
 	if got, want := withoutEncoding(again.Contents()), m.contents(); !maps.Equal(got, want) {
 		t.Fatalf("after replay\n%v\nwant\n%v", got, want)
 	}
@@ -751,5 +739,5 @@ func TestNoCostWithoutFieldExpiry(t *testing.T) {
 	if ks.FieldsExpire() {
 		t.Error("after HPERSIST fields expire")
 	}
-	check(t, r)
+	r.Check()
 }

@@ -27,45 +27,10 @@ func TestDescriptors(t *testing.T) {
 	commandtest.CompareInfo(t, family)
 }
 
-// sorted puts the elements of a reply to HGETALL (in pairs), HKEYS or HVALS in order.
-func sorted(reply string, pairs int) string {
-	words := bulks(reply)
-	var items []string
-	for i := 0; i+pairs <= len(words); i += pairs {
-		items = append(items, strings.Join(words[i:i+pairs], "\x00"))
-	}
-	slices.Sort(items)
-	return fmt.Sprintf("%.2s %q", reply, items)
-}
-
-// bulks are the bulk strings of a reply.
-func bulks(reply string) (out []string) {
-	for i := strings.IndexByte(reply, '$'); i >= 0 && i < len(reply) && reply[i] == '$'; {
-		num, rest, _ := strings.Cut(reply[i+1:], "\r\n")
-		n, _ := strconv.Atoi(num)
-		out = append(out, rest[:n])
-		i = len(reply) - len(rest) + n + 2
-		if i < len(reply) && reply[i] == '*' { // of a pair in an array of its own
-			i += strings.IndexByte(reply[i:], '$')
-		}
-	}
-	return out
-}
-
-// limits sets when hashes are small, on both sides.
-func limits(ours *commandtest.Runner, theirs *commandtest.Redis, entries, length int) {
-	ours.C.Store.Limits.HashEntries.Store(int64(entries))
-	ours.C.Store.Limits.HashValue.Store(int64(length))
-	for name, n := range map[string]int{"hash-max-listpack-entries": entries, "hash-max-listpack-value": length} {
-		theirs.Do([][]byte{[]byte("CONFIG"), []byte("SET"), []byte(name), []byte(strconv.Itoa(n))})
-	}
-}
-
 // Random commands on few keys, small and large hashes, with limits that change, against the reference.
 func TestRandom(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	rnd := rand.New(rand.NewPCG(seed, 4))
-	ours, theirs := commandtest.New(t, families()...), commandtest.StartRedis(t)
+	p := commandtest.Compare(t, families()...)
+	rnd, lim := p.Rnd, &p.Ours.C.Store.Limits
 	pick := func(list ...string) string { return list[rnd.IntN(len(list))] }
 	field := func() string {
 		switch rnd.IntN(20) {
@@ -97,16 +62,11 @@ func TestRandom(t *testing.T) {
 	if testing.Short() {
 		ops = 4000 / commandtest.Effort
 	}
-	bad := 0
-	for i := range ops {
-		if i%1000 == 0 {
-			limits(ours, theirs, []int{512, 8, 16, 30, 0}[rnd.IntN(5)], []int{64, 64, 8, 5000, 20}[rnd.IntN(5)])
-		}
-		if i%5000 == 0 {
-			proto := pick("2", "3")
-			ours.Do("HELLO", proto)
-			theirs.Do([][]byte{[]byte("HELLO"), []byte(proto)})
-		}
+	vary := func() {
+		p.Limit("hash-max-listpack-entries", &lim.HashEntries, []int{512, 8, 16, 30, 0}[rnd.IntN(5)])
+		p.Limit("hash-max-listpack-value", &lim.HashValue, []int{64, 64, 8, 5000, 20}[rnd.IntN(5)])
+	}
+	p.Run(ops, vary, func() commandtest.Request {
 		key := "h" + strconv.Itoa(rnd.IntN(6))
 		pairs := 0 // elements that belong together of a reply without order
 		var a []string
@@ -117,7 +77,7 @@ func TestRandom(t *testing.T) {
 			for range 1 + rnd.IntN(4) {
 				a = append(a, field(), value())
 			}
-			if ours.C.Store.Limits.HashEntries.Load() < 4 {
+			if lim.HashEntries.Load() < 4 {
 				a = a[:4]
 			}
 			if rnd.IntN(30) == 0 {
@@ -169,8 +129,7 @@ func TestRandom(t *testing.T) {
 				a = []string{"DEL", key}
 			case 1:
 				a = []string{"DEL", "l"}
-				theirs.Do(argsOf(a))
-				ours.Do(a...)
+				p.Both(a...)
 				a = []string{"LPUSH", "l", "x"}
 			default:
 				a = []string{pick("HSET", "HSETNX", "HGET", "HLEN", "HDEL", "HINCRBY", "HINCRBYFLOAT", "HGETALL", "HKEYS", "HMGET", "HSTRLEN", "HEXISTS",
@@ -180,48 +139,16 @@ func TestRandom(t *testing.T) {
 				}
 			}
 		}
-		args := argsOf(a)
-		want := theirs.Do(args)
-		ours.C.Now = time.Now().UnixMilli()
-		got := ours.DoArgs(args)
-		if pairs > 0 && want[0] != '-' {
-			if a[0] == "HSCAN" {
-				want, got = strings.TrimPrefix(want, "*2\r\n$1\r\n0\r\n"), strings.TrimPrefix(got, "*2\r\n$1\r\n0\r\n")
+		return commandtest.Request{Words: a, Same: func(got, want string) bool {
+			switch {
+			case want[0] == '-':
+				return false
+			case a[0] == "HSCAN" && pairs == 0:
+				return got[0] == '*' // each side's own cursor
 			}
-			want, got = sorted(want, pairs), sorted(got, pairs)
-		}
-		if a[0] == "OBJECT" && want == "_\r\n" {
-			want = got[:1] + want[1:]
-		}
-		if a[0] == "HSCAN" && pairs == 0 && want[0] == '*' && got[0] == '*' {
-			continue // each side's own cursor
-		}
-		if got != want {
-			t.Errorf("seed %d, request %d: %.200q\n got %.300q\nwant %.300q", seed, i, a, got, want)
-			if bad++; bad == 5 {
-				return
-			}
-		}
-		if i%2000 == 0 {
-			for j := range ours.C.Store.KS.NumShards() {
-				s := ours.C.Store.KS.Shard(j)
-				s.Lock()
-				err := s.Check()
-				s.Unlock()
-				if err != nil {
-					t.Fatalf("seed %d, request %d: %v", seed, i, err)
-				}
-			}
-		}
-	}
-}
-
-func argsOf(words []string) [][]byte {
-	args := make([][]byte, len(words))
-	for i, w := range words {
-		args[i] = []byte(w)
-	}
-	return args
+			return pairs > 0 && commandtest.InOrder(got, pairs) == commandtest.InOrder(want, pairs)
+		}}
+	})
 }
 
 // A command with more fields than a small hash may have makes a large one, as since Redis 7.2.
@@ -266,7 +193,7 @@ func TestScanKeepsItsGuarantee(t *testing.T) {
 		seen := map[string]bool{}
 		cursor, calls := "0", 0
 		for {
-			reply := bulks(r.Do("HSCAN", "h", cursor, "COUNT", "20", "NOVALUES")[len("*2\r\n"):])
+			reply := commandtest.Bulks(r.Do("HSCAN", "h", cursor, "COUNT", "20", "NOVALUES")[len("*2\r\n"):])
 			cursor = reply[0]
 			for _, f := range reply[1:] {
 				seen[f] = true
@@ -299,7 +226,7 @@ func TestScanNoValues(t *testing.T) {
 	fill(r, "small", 3)
 	fill(r, "large", 2000)
 	for _, key := range []string{"small", "large"} {
-		got := bulks(r.Do("HSCAN", key, "0", "NOVALUES", "COUNT", "100000", "MATCH", "field:[12]")[len("*2\r\n"):])
+		got := commandtest.Bulks(r.Do("HSCAN", key, "0", "NOVALUES", "COUNT", "100000", "MATCH", "field:[12]")[len("*2\r\n"):])
 		slices.Sort(got)
 		if fmt.Sprint(got) != "[0 field:1 field:2]" {
 			t.Errorf("%s: %q", key, got)
@@ -319,7 +246,7 @@ func TestRandomFieldsAreEven(t *testing.T) {
 				if way != "" {
 					words = append(words, way)
 				}
-				got := bulks(r.Do(words...))
+				got := commandtest.Bulks(r.Do(words...))
 				if way != "" && way[0] != '-' {
 					if n, _ := strconv.Atoi(way); len(got) != n {
 						t.Fatalf("%q gives %d fields", words, len(got))
@@ -366,7 +293,7 @@ func TestRandomFieldsWithValues(t *testing.T) {
 			t.Errorf("%s: %.60q, %.60q", count, three, two)
 		}
 		for _, reply := range []string{two, three[strings.IndexByte(three, '$'):]} {
-			words := bulks(reply)
+			words := commandtest.Bulks(reply)
 			if len(words) != 2*n {
 				t.Fatalf("%s: %d words", count, len(words))
 			}

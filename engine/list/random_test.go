@@ -113,10 +113,10 @@ func TestReplayGivesTheSame(t *testing.T) {
 					r.C.Store.Log().Commit(aof.GoalAppend)
 				}
 				if i%200 == 0 {
-					check(t, r, seed)
+					r.Check("seed ", seed)
 				}
 			}
-			check(t, r, seed)
+			r.Check("seed ", seed)
 			before := r.Contents()
 			again, effects := r.Recover(time.Now().UnixMilli(), families()...)
 			if slices.ContainsFunc(effects, func(e string) bool { return strings.HasPrefix(e, "LMPOP") }) {
@@ -137,19 +137,6 @@ func TestReplayGivesTheSame(t *testing.T) {
 				t.Errorf("only %d lists were left to compare", len(before))
 			}
 		})
-	}
-}
-
-func check(t *testing.T, r *commandtest.Runner, seed uint64) {
-	t.Helper()
-	for i := range r.C.Store.KS.NumShards() {
-		s := r.C.Store.KS.Shard(i)
-		s.Lock()
-		err := s.Check()
-		s.Unlock()
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
 	}
 }
 
@@ -204,7 +191,7 @@ func TestLargeListsAgainstSlices(t *testing.T) {
 				if i%50 != 0 {
 					continue
 				}
-				check(t, r, seed)
+				r.Check("seed ", seed)
 				want := "*" + strconv.Itoa(len(model)) + "\r\n"
 				for _, s := range model {
 					want += fmt.Sprintf("$%d\r\n%s\r\n", len(s), s)

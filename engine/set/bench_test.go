@@ -79,7 +79,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		}
 		var args [][][]byte
 		for _, w := range requests {
-			args = append(args, argsOf(w))
+			args = append(args, commandtest.Words(w...))
 		}
 		if n := testing.AllocsPerRun(200, func() {
 			for _, a := range args {
@@ -110,7 +110,7 @@ func BenchmarkCommands(b *testing.B) {
 		}
 		b.Run("SADDandSREM/"+key, func(b *testing.B) {
 			r := loaded(b)
-			add, rem := argsOf([]string{"SADD", key, coming[key][0]}), argsOf([]string{"SREM", key, coming[key][0]})
+			add, rem := commandtest.Words("SADD", key, coming[key][0]), commandtest.Words("SREM", key, coming[key][0])
 			b.ReportAllocs()
 			for b.Loop() {
 				r.PrepareArgs(add)

@@ -19,65 +19,18 @@ func families() [][]*command.Descriptor { return [][]*command.Descriptor{Command
 
 func TestDescriptors(t *testing.T) { commandtest.CompareInfo(t, Commands()) }
 
-// bulks are the bulk strings of a reply, whatever arrays they are in.
-func bulks(reply string) (out []string) {
-	for reply != "" {
-		line, rest, _ := strings.Cut(reply, "\r\n")
-		reply = rest
-		if line[0] == '$' && line != "$-1" {
-			n, _ := strconv.Atoi(line[1:])
-			out, reply = append(out, rest[:n]), rest[n+2:]
-		}
-	}
-	return out
+// limits sets when sets are small.
+func limits(r *commandtest.Runner, integers, entries, length int64) {
+	lim := &r.C.Store.Limits
+	lim.SetIntset.Store(integers)
+	lim.SetEntries.Store(entries)
+	lim.SetValue.Store(length)
 }
 
-// sorted puts the elements of a reply in order.
-func sorted(reply string) string {
-	words := bulks(reply)
-	slices.Sort(words)
-	header, _, _ := strings.Cut(reply, "\r\n")
-	return fmt.Sprintf("%s %q", header, words)
-}
-
-func argsOf(words []string) [][]byte {
-	args := make([][]byte, len(words))
-	for i, w := range words {
-		args[i] = []byte(w)
-	}
-	return args
-}
-
-// limits sets when sets are small. The reference knows no sets that are packed lists.
-func limits(ours *commandtest.Runner, theirs *commandtest.Redis, integers, entries, length int) {
-	lim := &ours.C.Store.Limits
-	lim.SetIntset.Store(int64(integers))
-	lim.SetEntries.Store(int64(entries))
-	lim.SetValue.Store(int64(length))
-	if theirs != nil {
-		theirs.Do(argsOf([]string{"CONFIG", "SET", "set-max-intset-entries", strconv.Itoa(integers)}))
-	}
-}
-
-// check verifies the invariants of all shards.
-func check(t *testing.T, r *commandtest.Runner, what string) {
-	t.Helper()
-	for j := range r.C.Store.KS.NumShards() {
-		s := r.C.Store.KS.Shard(j)
-		s.Lock()
-		err := s.Check()
-		s.Unlock()
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
-}
-
-// Random commands on few keys, sets of all forms, with limits that change, against the reference.
+// Random commands on few keys, sets of all forms, with limits that change, against the reference, which knows no sets that are packed lists.
 func TestRandom(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	rnd := rand.New(rand.NewPCG(seed, 4))
-	ours, theirs := commandtest.New(t, families()...), commandtest.StartRedis(t)
+	p := commandtest.Compare(t, families()...)
+	rnd, lim := p.Rnd, &p.Ours.C.Store.Limits
 	pick := func(list ...string) string { return list[rnd.IntN(len(list))] }
 	key := func() string { return "s" + strconv.Itoa(rnd.IntN(7)) }
 	words := false
@@ -115,22 +68,17 @@ func TestRandom(t *testing.T) {
 		}
 		return a
 	}
-	ours.Do("LPUSH", "l", "x")
-	theirs.Do(argsOf([]string{"LPUSH", "l", "x"}))
+	p.Both("LPUSH", "l", "x")
 	ops := 60000 / commandtest.Effort
 	if testing.Short() {
 		ops = 6000 / commandtest.Effort
 	}
-	bad := 0
-	for i := range ops {
-		if i%1000 == 0 {
-			limits(ours, theirs, []int{512, 8, 16, 30, 0}[rnd.IntN(5)], []int{128, 128, 8, 20, 0}[rnd.IntN(5)], []int{64, 64, 8, 5000, 2}[rnd.IntN(5)])
-		}
-		if i%5000 == 0 {
-			proto := pick("2", "3")
-			ours.Do("HELLO", proto)
-			theirs.Do(argsOf([]string{"HELLO", proto}))
-		}
+	vary := func() {
+		p.Limit("set-max-intset-entries", &lim.SetIntset, []int{512, 8, 16, 30, 0}[rnd.IntN(5)])
+		lim.SetEntries.Store([]int64{128, 128, 8, 20, 0}[rnd.IntN(5)])
+		lim.SetValue.Store([]int64{64, 64, 8, 5000, 2}[rnd.IntN(5)])
+	}
+	p.Run(ops, vary, func() commandtest.Request {
 		words = rnd.IntN(3) > 0
 		unordered := false
 		var a []string
@@ -178,8 +126,7 @@ func TestRandom(t *testing.T) {
 				a = []string{"DEL", key()}
 			case 1:
 				a = []string{"DEL", "l"}
-				theirs.Do(argsOf(a))
-				ours.Do(a...)
+				p.Both(a...)
 				a = []string{"LPUSH", "l", "x"}
 			case 2:
 				a = []string{pick("SRANDMEMBER", "SSCAN", "SPOP"), key(), pick("0", "abc", "99999999999999999999"), pick("COUNT", "MATCH", "x")}
@@ -199,36 +146,20 @@ func TestRandom(t *testing.T) {
 				}
 			}
 		}
-		args := argsOf(a)
-		want := theirs.Do(args)
-		ours.C.Now = time.Now().UnixMilli()
-		got := ours.DoArgs(args)
-		if unordered && want[0] != '-' {
-			want, got = sorted(want), sorted(got)
-		}
-		switch a[0] {
-		case "OBJECT":
-			// The reference knows sets of integers and tables alone, and what it makes of integers that are no set of those is its own.
-			if got != want && (strings.Contains(got, "listpack") || strings.Contains(got, "hashtable")) || strings.HasPrefix(want, "_") {
-				continue
+		return commandtest.Request{Words: a, Same: func(got, want string) bool {
+			switch {
+			case want[0] == '-':
+				return false
+			case a[0] == "OBJECT": // sets of integers and tables are all the reference knows, and what it makes of integers beyond their limit is its own
+				return strings.Contains(got, "listpack") || strings.Contains(got, "hashtable")
+			case a[0] == "PEXPIREAT":
+				return true
+			case a[0] == "SSCAN" && !unordered:
+				return got[0] == '*' // each side's own cursor
 			}
-		case "PEXPIREAT":
-			continue
-		case "SSCAN":
-			if !unordered && want[0] == '*' && got[0] == '*' {
-				continue // each side's own cursor
-			}
-		}
-		if got != want {
-			t.Errorf("seed %d, request %d: %.200q\n got %.300q\nwant %.300q", seed, i, a, got, want)
-			if bad++; bad == 5 {
-				return
-			}
-		}
-		if i%2000 == 0 {
-			check(t, ours, fmt.Sprintf("seed %d, request %d", seed, i))
-		}
-	}
+			return unordered && commandtest.InOrder(got, 1) == commandtest.InOrder(want, 1)
+		}}
+	})
 }
 
 // What a set is kept as, as with Redis 7.4, which the reference is too old to show.
@@ -247,7 +178,7 @@ func TestEncodings(t *testing.T) {
 	long := strings.Repeat("x", 65)
 	for _, x := range []struct {
 		name                     string
-		integers, entries, value int
+		integers, entries, value int64
 		script                   string // requests, separated by ;
 		want                     string
 	}{
@@ -307,7 +238,7 @@ func TestEncodings(t *testing.T) {
 		{"intersection of lists, integers left, too many", 1, 128, 64, "SADD a a 1 2;SADD b b 1 2;SINTERSTORE k a b", list},
 	} {
 		r := commandtest.New(t, families()...)
-		limits(r, nil, x.integers, x.entries, x.value)
+		limits(r, x.integers, x.entries, x.value)
 		for _, request := range strings.Split(x.script, ";") {
 			if got := r.Do(strings.Fields(request)...); got[0] == '-' {
 				t.Fatalf("%s: %.60s: %s", x.name, request, got)
@@ -316,7 +247,7 @@ func TestEncodings(t *testing.T) {
 		if got := r.Do("OBJECT", "ENCODING", "k"); got != fmt.Sprintf("$%d\r\n%s\r\n", len(x.want), x.want) {
 			t.Errorf("%s: %q, want %s", x.name, got, x.want)
 		}
-		check(t, r, x.name)
+		r.Check(x.name)
 	}
 }
 
@@ -359,7 +290,7 @@ func TestEvenOdds(t *testing.T) {
 			words := strings.Fields(request)
 			count, drawn := map[string]int{}, 0
 			for drawn < 100*size/min(commandtest.Effort, 5) {
-				got := bulks(r.Do(words...))
+				got := commandtest.Bulks(r.Do(words...))
 				once := map[string]bool{}
 				for _, m := range got {
 					if once[m] && !strings.Contains(request, "-") {
@@ -389,7 +320,7 @@ func TestEvenOdds(t *testing.T) {
 			if n := float64(size - 1); (chi-n)*(chi-n) > 25*2*n && chi > n {
 				t.Errorf("%s: %s: chi² is %.0f of %d members", form, request, chi, size)
 			}
-			check(t, r, form+": "+request)
+			r.Check(form + ": " + request)
 		}
 	}
 }
@@ -406,7 +337,7 @@ func TestPopUntilNothingIsLeft(t *testing.T) {
 				if step != "" {
 					words = append(words, step)
 				}
-				got := bulks(r.Do(words...))
+				got := commandtest.Bulks(r.Do(words...))
 				if len(got) == 0 {
 					t.Fatalf("%s by %q: %d of %d", form, step, len(seen), size)
 				}
@@ -425,7 +356,7 @@ func TestPopUntilNothingIsLeft(t *testing.T) {
 			if got := r.Do("EXISTS", "s"); got != ":0\r\n" {
 				t.Errorf("%s by %q: an empty set exists", form, step)
 			}
-			check(t, r, form)
+			r.Check(form)
 		}
 	}
 }
@@ -457,7 +388,7 @@ func TestScanKeepsItsGuarantee(t *testing.T) {
 		seen := map[string]bool{}
 		cursor, calls := "0", 0
 		for {
-			reply := bulks(r.Do("SSCAN", "s", cursor, "COUNT", "20"))
+			reply := commandtest.Bulks(r.Do("SSCAN", "s", cursor, "COUNT", "20"))
 			cursor = reply[0]
 			for _, m := range reply[1:] {
 				seen[m] = true
@@ -484,10 +415,10 @@ func TestScanKeepsItsGuarantee(t *testing.T) {
 		}
 	}
 	// A set that becomes small in the middle of a scan is given whole.
-	cursor := bulks(r.Do("SSCAN", "s", "0", "COUNT", "20"))[0]
+	cursor := commandtest.Bulks(r.Do("SSCAN", "s", "0", "COUNT", "20"))[0]
 	n, _ := strconv.Atoi(strings.Trim(r.Do("SCARD", "s"), ":\r\n"))
 	r.Do("SPOP", "s", strconv.Itoa(n-10))
-	if got := bulks(r.Do("SSCAN", "s", cursor)); got[0] != "0" || len(got) != 11 {
+	if got := commandtest.Bulks(r.Do("SSCAN", "s", cursor)); got[0] != "0" || len(got) != 11 {
 		t.Errorf("what became small: %q", got)
 	}
 }
@@ -517,8 +448,8 @@ func TestStoreOntoASource(t *testing.T) {
 		for _, name := range []string{"SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE"} {
 			r := commandtest.New(t, families()...)
 			fill(t, r, form)
-			before := sorted(r.Do("SMEMBERS", "s"))
-			if r.Do(name, "s", "s"); sorted(r.Do("SMEMBERS", "s")) != before {
+			before := commandtest.InOrder(r.Do("SMEMBERS", "s"), 1)
+			if r.Do(name, "s", "s"); commandtest.InOrder(r.Do("SMEMBERS", "s"), 1) != before {
 				t.Errorf("%s: %s s s", form, name)
 			}
 			for i := range 40 { // on all shards
@@ -528,18 +459,18 @@ func TestStoreOntoASource(t *testing.T) {
 				dst := "dst" + strconv.Itoa(i)
 				r.Do("SUNIONSTORE", dst, "s")
 				r.Do("PEXPIREAT", dst, strconv.FormatInt(r.C.Now-1, 10))
-				if r.Do("SUNIONSTORE", dst, "s", k, "s", dst); sorted(r.Do("SMEMBERS", dst)) != before {
+				if r.Do("SUNIONSTORE", dst, "s", k, "s", dst); commandtest.InOrder(r.Do("SMEMBERS", dst), 1) != before {
 					t.Errorf("%s: SUNIONSTORE %s s %s", form, dst, k)
 				}
 				r.Do("PEXPIREAT", dst, strconv.FormatInt(r.C.Now-1, 10)) // one that nobody reads
-				if r.Do("SUNIONSTORE", dst, "s"); sorted(r.Do("SMEMBERS", dst)) != before {
+				if r.Do("SUNIONSTORE", dst, "s"); commandtest.InOrder(r.Do("SMEMBERS", dst), 1) != before {
 					t.Errorf("%s: SUNIONSTORE %s s", form, dst)
 				}
 				if got := r.Do("EXISTS", k); got != ":0\r\n" {
 					t.Errorf("%s has not expired", k)
 				}
 			}
-			check(t, r, form)
+			r.Check(form)
 		}
 	}
 }
@@ -582,20 +513,20 @@ func TestManySets(t *testing.T) {
 			maps.DeleteFunc(inter, func(m string, _ bool) bool { return !s[m] })
 		}
 		for name, want := range map[string]map[string]bool{"SUNION": union, "SDIFF": diff, "SINTER": inter} {
-			got := bulks(r.Do(append([]string{name}, keys...)...))
+			got := commandtest.Bulks(r.Do(append([]string{name}, keys...)...))
 			slices.Sort(got)
 			if !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
 				t.Errorf("%s of %d sets: %d members, want %d", name, n, len(got), len(want))
 			}
 			r.Do(append([]string{name + "STORE", "d"}, keys...)...)
-			got = bulks(r.Do("SMEMBERS", "d"))
+			got = commandtest.Bulks(r.Do("SMEMBERS", "d"))
 			slices.Sort(got)
 			if !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
 				t.Errorf("%sSTORE of %d sets: %d members, want %d", name, n, len(got), len(want))
 			}
 		}
 	}
-	check(t, r, "many sets")
+	r.Check("many sets")
 }
 
 // A set that SPOP empties is logged as DEL, or as UNLINK.
@@ -614,7 +545,7 @@ func TestPopOfAllIsLoggedAsConfigured(t *testing.T) {
 // A walk gets more elements at once than it has room for when the hashes of many are alike.
 func TestMembersOfOneBucket(t *testing.T) {
 	r := commandtest.New(t, families()...)
-	limits(r, nil, 0, 0, 0)
+	limits(r, 0, 0, 0)
 	want := map[string]bool{}
 	for i := 0; len(want) < 90; i++ {
 		if m := strconv.Itoa(i); r.C.Store.KS.Hash([]byte(m))>>56 == 0 {
@@ -622,12 +553,12 @@ func TestMembersOfOneBucket(t *testing.T) {
 			r.Do("SADD", "s", m)
 		}
 	}
-	got := bulks(r.Do("SMEMBERS", "s"))
+	got := commandtest.Bulks(r.Do("SMEMBERS", "s"))
 	slices.Sort(got)
 	if !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
 		t.Errorf("%d members, want %d", len(got), len(want))
 	}
-	if n := len(bulks(r.Do("SUNION", "s", "s"))); n != len(want) {
+	if n := len(commandtest.Bulks(r.Do("SUNION", "s", "s"))); n != len(want) {
 		t.Errorf("%d in the union", n)
 	}
 }
@@ -635,7 +566,7 @@ func TestMembersOfOneBucket(t *testing.T) {
 // Members that are long and nevertheless in packed lists.
 func TestLongWords(t *testing.T) {
 	r := commandtest.New(t, families()...)
-	limits(r, nil, 512, 128, 5000)
+	limits(r, 512, 128, 5000)
 	for i := range 40 {
 		word := strings.Repeat("long", 10*i) + "word"
 		r.Do("SADD", "a", word)
@@ -688,7 +619,7 @@ func TestEffects(t *testing.T) {
 	r.Do(add...)
 	want = append(want, strings.Join(add, " "))
 	for _, n := range []int{1, 2500, 2400} {
-		words := bulks(r.Do("SPOP", "large", strconv.Itoa(n)))
+		words := commandtest.Bulks(r.Do("SPOP", "large", strconv.Itoa(n)))
 		if n > logChunk {
 			want = append(want, "MULTI")
 		}

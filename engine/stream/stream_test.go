@@ -17,15 +17,6 @@ func families() [][]*command.Descriptor { return [][]*command.Descriptor{Command
 
 func TestDescriptors(t *testing.T) { commandtest.CompareInfo(t, Commands()) }
 
-// limits sets how large nodes are, on both sides.
-func limits(ours *commandtest.Runner, theirs *commandtest.Redis, bytes, entries int) {
-	ours.C.Store.Limits.StreamBytes.Store(int64(bytes))
-	ours.C.Store.Limits.StreamEntries.Store(int64(entries))
-	for name, n := range map[string]int{"stream-node-max-bytes": bytes, "stream-node-max-entries": entries} {
-		theirs.Do([][]byte{[]byte("CONFIG"), []byte("SET"), []byte(name), []byte(strconv.Itoa(n))})
-	}
-}
-
 // random makes up requests whose replies depend on no clock.
 type random struct {
 	*rand.Rand
@@ -152,56 +143,23 @@ func (r *random) next() (a []string) {
 
 // Random commands on few keys, with nodes of sizes that change, against the reference.
 func TestRandom(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	r := &random{rand.New(rand.NewPCG(seed, 4)), 1}
-	ours, theirs := commandtest.New(t, families()...), commandtest.StartRedis(t)
+	p := commandtest.Compare(t, families()...)
+	r, lim := &random{p.Rnd, 1}, &p.Ours.C.Store.Limits
 	ops := 60000
 	if testing.Short() {
 		ops = 6000
 	}
-	bad := 0
-	for i := range ops {
-		if i%1000 == 0 {
-			limits(ours, theirs, []int{4096, 300, 0}[r.IntN(3)], []int{100, 4, 10, 0}[r.IntN(4)])
-		}
-		if i%5000 == 0 {
-			proto := r.pick("2", "3")
-			ours.Do("HELLO", proto)
-			theirs.Do([][]byte{[]byte("HELLO"), []byte(proto)})
-		}
+	vary := func() {
+		p.Limit("stream-node-max-bytes", &lim.StreamBytes, []int{4096, 300, 0}[r.IntN(3)])
+		p.Limit("stream-node-max-entries", &lim.StreamEntries, []int{100, 4, 10, 0}[r.IntN(4)])
+	}
+	p.Run(ops, vary, func() commandtest.Request {
 		a := r.next()
 		if a[0] == "DEBUG" || a[0] == "COPY" { // not of the family
-			continue
+			a = nil
 		}
-		args := make([][]byte, len(a))
-		for j := range a {
-			args[j] = []byte(a[j])
-		}
-		want := theirs.Do(args)
-		ours.C.Now = time.Now().UnixMilli()
-		if got := ours.DoArgs(args); got != want && !strings.Contains(want, "too large") {
-			t.Errorf("seed %d, request %d: %.300q\n got %.600q\nwant %.600q", seed, i, a, got, want)
-			if bad++; bad == 5 {
-				return
-			}
-		}
-		if i%2000 == 0 {
-			check(t, ours)
-		}
-	}
-}
-
-func check(t *testing.T, r *commandtest.Runner) {
-	t.Helper()
-	for j := range r.C.Store.KS.NumShards() {
-		s := r.C.Store.KS.Shard(j)
-		s.Lock()
-		err := s.Check()
-		s.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+		return commandtest.Request{Words: a, Same: func(_, want string) bool { return strings.Contains(want, "too large") }}
+	})
 }
 
 // What redis-server hands to replicas is carried out as it is: LIMIT beside exact trimming, times that lie ahead of this server's clock.

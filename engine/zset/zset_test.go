@@ -32,42 +32,6 @@ func TestDescriptors(t *testing.T) {
 	commandtest.CompareInfo(t, family)
 }
 
-// bulks are the bulk strings of a reply, and its doubles.
-func bulks(reply string) (out []string) {
-	lines := strings.Split(reply, "\r\n")
-	for i := 0; i < len(lines); i++ {
-		switch l := lines[i]; {
-		case l == "":
-		case l[0] == '$' && i+1 < len(lines):
-			i++
-			out = append(out, lines[i])
-		case l[0] == ',':
-			out = append(out, l[1:])
-		}
-	}
-	return out
-}
-
-// inOrder puts the members of a reply, with their scores or without, in order.
-func inOrder(reply string, pairs int) string {
-	words := bulks(reply)
-	var items []string
-	for i := 0; i+pairs <= len(words); i += pairs {
-		items = append(items, strings.Join(words[i:i+pairs], "\x00"))
-	}
-	slices.Sort(items)
-	return fmt.Sprintf("%.2s %q", reply, items)
-}
-
-// limits sets when sorted sets are small, on both sides.
-func limits(ours *commandtest.Runner, theirs *commandtest.Redis, entries, length int) {
-	ours.C.Store.Limits.ZSetEntries.Store(int64(entries))
-	ours.C.Store.Limits.ZSetValue.Store(int64(length))
-	for name, n := range map[string]int{"zset-max-listpack-entries": entries, "zset-max-listpack-value": length} {
-		theirs.Do([][]byte{[]byte("CONFIG"), []byte("SET"), []byte(name), []byte(strconv.Itoa(n))})
-	}
-}
-
 // random makes up requests whose replies do not depend on the version: scores that have few digits.
 type random struct {
 	*rand.Rand
@@ -326,69 +290,33 @@ func sets(ours *commandtest.Runner, theirs *commandtest.Redis) {
 
 // Random commands on few keys, small and large sorted sets, with limits that change, against the reference.
 func TestRandom(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	r := random{rand.New(rand.NewPCG(seed, 4)), 4}
-	ours, theirs := commandtest.New(t, families()...), commandtest.StartRedis(t)
-	ours.Do("LPUSH", "l", "x")
-	theirs.Do([][]byte{[]byte("LPUSH"), []byte("l"), []byte("x")})
-	sets(ours, theirs)
+	p := commandtest.Compare(t, families()...)
+	r, lim := random{p.Rnd, 4}, &p.Ours.C.Store.Limits
+	p.Both("LPUSH", "l", "x")
+	sets(p.Ours, p.Theirs)
 	ops := 60000 / commandtest.Effort
 	if testing.Short() {
 		ops = 6000 / commandtest.Effort
 	}
-	bad := 0
-	for i := range ops {
-		if i%1000 == 0 {
-			limits(ours, theirs, []int{128, 8, 16, 30, 1}[r.IntN(5)], []int{64, 64, 8, 5000, 20}[r.IntN(5)])
-			// More than a small one may have at once: Redis 7.4 makes it large, 7.0 when so many are different.
-			r.most = int(min(4, ours.C.Store.Limits.ZSetEntries.Load()))
-		}
-		if i%5000 == 0 {
-			proto := r.pick("2", "3")
-			ours.Do("HELLO", proto)
-			theirs.Do([][]byte{[]byte("HELLO"), []byte(proto)})
-		}
+	vary := func() {
+		p.Limit("zset-max-listpack-entries", &lim.ZSetEntries, []int{128, 8, 16, 30, 1}[r.IntN(5)])
+		p.Limit("zset-max-listpack-value", &lim.ZSetValue, []int{64, 64, 8, 5000, 20}[r.IntN(5)])
+		// More than a small one may have at once: Redis 7.4 makes it large, 7.0 when so many are different.
+		r.most = int(min(4, lim.ZSetEntries.Load()))
+	}
+	p.Run(ops, vary, func() commandtest.Request {
 		a, pairs := r.next()
-		args := make([][]byte, len(a))
-		for j := range a {
-			args[j] = []byte(a[j])
-		}
-		want := theirs.Do(args)
-		ours.C.Now = time.Now().UnixMilli()
-		got := ours.DoArgs(args)
-		want, got = zero.Replace(want), zero.Replace(got)
-		if pairs > 0 && want[0] == '*' {
-			if a[0] == "ZSCAN" {
-				want, got = strings.TrimPrefix(want, "*2\r\n$1\r\n0\r\n"), strings.TrimPrefix(got, "*2\r\n$1\r\n0\r\n")
+		return commandtest.Request{Words: a, Same: func(got, want string) bool {
+			want, got = zero.Replace(want), zero.Replace(got)
+			if pairs > 0 && want[0] == '*' {
+				if a[0] == "ZSCAN" {
+					want, got = strings.TrimPrefix(want, "*2\r\n$1\r\n0\r\n"), strings.TrimPrefix(got, "*2\r\n$1\r\n0\r\n")
+				}
+				want, got = commandtest.InOrder(want, pairs), commandtest.InOrder(got, pairs)
 			}
-			want, got = inOrder(want, pairs), inOrder(got, pairs)
-		}
-		if a[0] == "OBJECT" && want == "_\r\n" {
-			want = got[:1] + want[1:]
-		}
-		if got != want {
-			t.Errorf("seed %d, request %d: %.300q\n got %.600q\nwant %.600q", seed, i, a, got, want)
-			if bad++; bad == 5 {
-				return
-			}
-		}
-		if i%2000 == 0 {
-			check(t, ours)
-		}
-	}
-}
-
-func check(t *testing.T, r *commandtest.Runner) {
-	t.Helper()
-	for j := range r.C.Store.KS.NumShards() {
-		s := r.C.Store.KS.Shard(j)
-		s.Lock()
-		err := s.Check()
-		s.Unlock()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+			return got == want
+		}}
+	})
 }
 
 // What each request leaves in the log, and that it makes the same sorted sets when it is replayed.
@@ -489,7 +417,7 @@ func TestScan(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for cursor, calls := "0", 0; calls == 0 || cursor != "0"; calls++ {
-		got := bulks(r.Do("ZSCAN", "z", cursor, "COUNT", "20"))
+		got := commandtest.Bulks(r.Do("ZSCAN", "z", cursor, "COUNT", "20"))
 		cursor = got[0]
 		for i := 1; i < len(got); i += 2 {
 			seen[got[i]] = true
@@ -503,7 +431,7 @@ func TestScan(t *testing.T) {
 			t.Fatalf("member:%d was not given", i)
 		}
 	}
-	check(t, r)
+	r.Check()
 }
 
 // Members are drawn with about the same probability each, and no member twice unless repetition is asked for.
@@ -516,7 +444,7 @@ func TestRandomMembersAreEven(t *testing.T) {
 		for _, way := range []string{"1", "-5", strconv.Itoa(size / 5), strconv.Itoa(size / 2), strconv.Itoa(size - 1)} {
 			count, drawn := map[string]int{}, 0
 			for drawn < 400*size {
-				got := bulks(r.Do("ZRANDMEMBER", "z", way))
+				got := commandtest.Bulks(r.Do("ZRANDMEMBER", "z", way))
 				if n, _ := strconv.Atoi(way); n > 0 {
 					if slices.Sort(got); len(slices.Compact(got)) != n {
 						t.Fatalf("%s of %d: %d members", way, size, len(got))

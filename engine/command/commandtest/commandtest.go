@@ -9,7 +9,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -50,11 +49,7 @@ func New(tb testing.TB, families ...[]*command.Descriptor) *Runner {
 
 // Prepare sets a request up without running it, for benchmarks.
 func (r *Runner) Prepare(words ...string) {
-	args := make([][]byte, len(words))
-	for i, w := range words {
-		args[i] = []byte(w)
-	}
-	r.PrepareArgs(args)
+	r.PrepareArgs(Words(words...))
 }
 
 // PrepareArgs is Prepare for arguments that are bytes already.
@@ -71,6 +66,55 @@ func (r *Runner) PrepareArgs(args [][]byte) {
 func (r *Runner) Do(words ...string) string {
 	r.Prepare(words...)
 	return r.run()
+}
+
+// Check verifies the invariants of all shards; when says what has been done.
+func (r *Runner) Check(when ...any) {
+	r.tb.Helper()
+	ks := r.C.Store.KS
+	ks.LockAll()
+	defer ks.UnlockAll()
+	for i := range ks.NumShards() {
+		if err := ks.Shard(i).Check(); err != nil {
+			r.tb.Fatalf("%v: %v", fmt.Sprint(when...), err)
+		}
+	}
+}
+
+// Words are the arguments of a request.
+func Words(words ...string) [][]byte {
+	args := make([][]byte, len(words))
+	for i, w := range words {
+		args[i] = []byte(w)
+	}
+	return args
+}
+
+// Bulks are the bulk strings of a reply, whatever arrays they are in, and its doubles. Nulls are left out.
+func Bulks(reply string) (out []string) {
+	for reply != "" {
+		line, rest, _ := strings.Cut(reply, "\r\n")
+		reply = rest
+		switch {
+		case line[0] == ',':
+			out = append(out, line[1:])
+		case line[0] == '$' && line != "$-1":
+			n, _ := strconv.Atoi(line[1:])
+			out, reply = append(out, rest[:n]), rest[n+2:]
+		}
+	}
+	return out
+}
+
+// InOrder is a reply whose elements may come in any order: its kind, and its bulk strings in order, so many of which belong together.
+func InOrder(reply string, together int) string {
+	words := Bulks(reply)
+	var items []string
+	for i := 0; i+together <= len(words); i += together {
+		items = append(items, strings.Join(words[i:i+together], "\x00"))
+	}
+	slices.Sort(items)
+	return fmt.Sprintf("%.2s %q", reply, items)
 }
 
 // DoArgs is Do for arguments that are bytes already. The number of arguments is checked, as the server does.
@@ -270,56 +314,4 @@ func brief(s string) string {
 		s = s[:300] + "..."
 	}
 	return strconv.Quote(s)
-}
-
-// CompareRandom runs n requests that gen makes up on a Runner and on a redis-server, and reports the first replies that
-// differ. The seed is part of the report. Errors of both sides must agree to the letter, too.
-func CompareRandom(t *testing.T, n int, families [][]*command.Descriptor, gen func(rnd *rand.Rand) []string) {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	ours, theirs := New(t, families...), StartRedis(t)
-	bad := 0
-	for i := range n {
-		words := gen(rnd)
-		args := make([][]byte, len(words))
-		for j, w := range words {
-			args[j] = []byte(w)
-		}
-		want := theirs.Do(args)
-		ours.C.Now = time.Now().UnixMilli()
-		if got := ours.DoArgs(args); got != want {
-			t.Errorf("seed %d, request %d: %q\n got %s\nwant %s", seed, i, words, brief(got), brief(want))
-			if bad++; bad == 5 {
-				return
-			}
-		}
-	}
-}
-
-// Number makes up a floating point number in one of the notations people and programs use, now and then a broken one.
-func Number(rnd *rand.Rand) string {
-	switch rnd.IntN(12) {
-	case 0, 1, 2:
-		return strconv.FormatFloat((rnd.Float64()-0.5)*100, 'f', rnd.IntN(8), 64)
-	case 3:
-		return strconv.FormatFloat(rnd.NormFloat64(), 'g', -1, 64)
-	case 4:
-		return strconv.FormatFloat(rnd.NormFloat64()*1e18, 'e', rnd.IntN(20), 64)
-	case 5:
-		return fmt.Sprintf("%d.%017d", rnd.IntN(100)-50, rnd.Int64N(1e17))
-	case 6:
-		return fmt.Sprint(rnd.Int64N(1<<62) >> rnd.IntN(62))
-	case 7:
-		return fmt.Sprintf("%de%d", rnd.IntN(1000)-500, rnd.IntN(60)-30)
-	case 8:
-		return fmt.Sprintf("%x.%xp%d", rnd.IntN(256), rnd.IntN(256), rnd.IntN(40)-20)[rnd.IntN(2):]
-	case 9:
-		return fmt.Sprintf("0x%x.%xp%d", rnd.IntN(256), rnd.Uint64(), rnd.IntN(140)-70)
-	case 10:
-		return fmt.Sprintf("%d.%d%d%d", rnd.IntN(10), rnd.Uint64(), rnd.Uint64(), rnd.Uint64())
-	}
-	odd := []string{"", "+1", "-.5", "5.", ".", "-", "1e", "1e+", "inf", "-infinity", "nan", "0x", "0x.p1", " 1", "1 ", "1_0", "0b1", "1e4932",
-		"-1.2e4932", "1e4933", "3.6e-4951", "1e-4951", "1e-99999999999", "0e99999", "-0", "1e400", "0x1p16383", "0x1p16384", "-0x1p-16446", "1e1000"}
-	return odd[rnd.IntN(len(odd))]
 }
