@@ -81,7 +81,7 @@ func (s *Server) watchConfig() {
 		return nil
 	})
 	s.cfg.OnChangeOf([]string{"repl-backlog-size", "client-output-buffer-limit"}, func(_, v *config.Values) error {
-		s.tail.SetLimits(v.ReplBacklogBytes, v.OutputLimits[config.ClassReplica].HardBytes)
+		s.limitTail(v)
 		return nil
 	})
 	s.cfg.OnChange("aof-history-bytes", func(_, v *config.Values) error {

@@ -35,7 +35,7 @@ func (s *Server) EnsureStream() (*aof.Log, error) {
 // ensureStream is EnsureStream with configuring held.
 func (s *Server) ensureStream() (*aof.Log, error) {
 	v := s.cfg.Load()
-	s.tail.SetLimits(v.ReplBacklogBytes, v.OutputLimits[config.ClassReplica].HardBytes)
+	s.limitTail(v)
 	log := s.store.Log()
 	if log == nil {
 		var err error
@@ -48,6 +48,15 @@ func (s *Server) ensureStream() (*aof.Log, error) {
 	s.tail.Start(log.Reserved())
 	s.store.SetLog(log)
 	return log, nil
+}
+
+// limitTail sets what the Tail keeps for replicas that come back, and, without an AOF, for slow ones.
+func (s *Server) limitTail(v *config.Values) {
+	held := v.OutputLimits[config.ClassReplica].HardBytes
+	if held == 0 {
+		held = 1 << 60 // no limit, as for the output of any client
+	}
+	s.tail.SetLimits(v.ReplBacklogBytes, held)
 }
 
 // openMemoryLog opens a log without files where the last one ended, or one that is to take over from that which is open.

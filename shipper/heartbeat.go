@@ -85,6 +85,32 @@ func (r *replica) beat(now time.Time) {
 			r.conn.Kill()
 		}
 	}
+	if r.tooHeavy(now) {
+		r.sh.log.Warningf("Replica %s is closed: more was held for it than the soft limit of client-output-buffer-limit, for longer than that allows", r.name())
+		r.conn.Kill()
+	}
+}
+
+// tooHeavy reports whether the memory held for the replica beyond the backlog has been above the soft limit for too long. The hard limit is the Tail's. Its loop,
+// once a second.
+func (r *replica) tooHeavy(now time.Time) bool {
+	v := r.sh.config()
+	limit := v.OutputLimits[config.ClassReplica]
+	log := r.sh.srv.Log()
+	held := int64(0)
+	r.mu.Lock()
+	if r.cursor != nil && log != nil && !log.OnDisk() {
+		held = r.sh.tail.End() - r.cursor.Offset()
+	}
+	r.mu.Unlock()
+	if limit.SoftBytes == 0 || limit.SoftSeconds == 0 || held <= max(limit.SoftBytes, v.ReplBacklogBytes) {
+		r.heavySince = time.Time{}
+		return false
+	}
+	if r.heavySince.IsZero() {
+		r.heavySince = now
+	}
+	return now.Sub(r.heavySince) >= time.Duration(limit.SoftSeconds)*time.Second
 }
 
 // countGood tells the engine whether there are as many replicas in touch as min-replicas-to-write asks for.

@@ -64,6 +64,8 @@ type replica struct {
 	cursor *aof.Cursor // holds what the Tail has from off on; nil: none. Set under mu
 	pin    *aof.Pin    // holds what the segments have from off on; nil: none. Set under mu
 
+	heavySince time.Time // since when more than the soft output limit has been held for it; zero: it has not. Its loop's
+
 	closed atomic.Bool   // the connection has gone; set under mu
 	left   chan struct{} // closed then
 

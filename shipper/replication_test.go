@@ -412,29 +412,7 @@ func TestStuckReplica(t *testing.T) {
 		t.Run(aof, func(t *testing.T) {
 			p := start(t, t.TempDir(), "--appendonly", aof, "--repl-backlog-size", "64kb", "--client-output-buffer-limit", "replica 1mb 0 0",
 				"--repl-timeout", "2")
-			stuck := dial(t, p)
-			stuck.want("REPLCONF capa eof capa psync2", "OK")
-			stuck.send("PSYNC ? -1")
-			for { // the snapshot, up to its second mark
-				line, err := stuck.r.ReadString('\n')
-				if err != nil {
-					t.Fatal(err)
-				}
-				if mark, ok := strings.CutPrefix(strings.TrimSpace(line), "$EOF:"); ok {
-					for got := ""; !strings.HasSuffix(got, mark); {
-						b, err := stuck.r.ReadByte()
-						if err != nil {
-							t.Fatal(err)
-						}
-						got += string(b)
-					}
-					break
-				}
-			}
-			eventually(t, "the replica is fed", func() bool {
-				stuck.send("REPLCONF ACK 0") // the primary hears it only once it knows that it has sent all
-				return strings.Contains(p.field("slave0"), "state=online")
-			}) // and from here on it neither reads nor says anything
+			stuckReplica(t, p)
 			c := dial(t, p)
 			value := strings.Repeat("v", 50_000)
 			most := int64(0)
@@ -507,4 +485,63 @@ func TestSnapshotOfKnownLength(t *testing.T) {
 			t.Errorf("left behind: %q", names)
 		}
 	}
+}
+
+// stuckReplica is one that takes the snapshot, and from then on neither reads nor says anything.
+func stuckReplica(t *testing.T, p *server) *client {
+	t.Helper()
+	stuck := dial(t, p)
+	stuck.want("REPLCONF capa eof capa psync2", "OK")
+	stuck.send("PSYNC ? -1")
+	for { // the snapshot, up to its second mark
+		line, err := stuck.r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mark, ok := strings.CutPrefix(strings.TrimSpace(line), "$EOF:"); ok {
+			for got := ""; !strings.HasSuffix(got, mark); {
+				b, err := stuck.r.ReadByte()
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += string(b)
+			}
+			break
+		}
+	}
+	eventually(t, "the replica is fed", func() bool {
+		stuck.send("REPLCONF ACK 0") // the primary hears it only once it knows that it has sent all
+		return strings.Contains(p.field("slave0"), "state=online")
+	})
+	return stuck
+}
+
+// TestReplicaOutputLimits: without an AOF what a slow replica needs is in memory, as much as client-output-buffer-limit says. Zero is no limit; what is above the soft
+// one for long enough closes the replica, even one that says that it is alive.
+func TestReplicaOutputLimits(t *testing.T) {
+	p := start(t, t.TempDir(), "--appendonly", "no", "--repl-backlog-size", "64kb", "--client-output-buffer-limit", "replica 0 0 0")
+	stuck := stuckReplica(t, p)
+	c := dial(t, p)
+	value := strings.Repeat("v", 50_000)
+	for i := range 600 { // 30 MB, of which the kernel takes some
+		c.want(fmt.Sprintf("SET k%d %s", i%20, value), "OK")
+	}
+	if p.field("connected_slaves") != "1" || p.s.Tail().Bytes() < 10<<20 {
+		t.Fatalf("without a limit %s replicas are left, and %d bytes", p.field("connected_slaves"), p.s.Tail().Bytes())
+	}
+	fmt.Fprintf(c.c, "*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$26\r\nclient-output-buffer-limit\r\n$15\r\nreplica 0 1mb 2\r\n")
+	if got := c.reply(); got != "OK" {
+		t.Fatal(got)
+	}
+	begun := time.Now()
+	for p.field("connected_slaves") != "0" {
+		stuck.send("REPLCONF ACK 0")
+		if time.Sleep(20 * time.Millisecond); time.Since(begun) > 10*time.Second {
+			t.Fatal("the soft limit closes nobody")
+		}
+	}
+	if d := time.Since(begun); d < 1500*time.Millisecond {
+		t.Errorf("it was closed after %v", d)
+	}
+	eventually(t, "its memory is given back", func() bool { return p.s.Tail().Bytes() < 1<<20 })
 }
