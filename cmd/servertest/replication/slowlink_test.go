@@ -16,7 +16,7 @@ import (
 // rate and 1 ms each way. Reported are the time until the replica has everything, the log's bytes a second, how many of them one byte of the link
 // stood for, and the CPU time that a write cost each side.
 //
-//	go test -run XXX -bench SlowLink -benchtime 3x ./cmd/servertest/replication
+//	go test -run XXX -bench SlowLink -benchtime 2x ./cmd/servertest/replication
 func BenchmarkSlowLink(b *testing.B) {
 	for _, data := range []struct {
 		name string
@@ -32,7 +32,7 @@ func BenchmarkSlowLink(b *testing.B) {
 	}
 }
 
-// document is some 250 bytes as applications store them.
+// document is some 180 bytes as applications store them.
 func document(rnd *rand.Rand) string {
 	words := [...]string{"anna", "boris", "clara", "david", "elena", "frank", "gruber", "hansen", "ivanova", "jones", "keller", "larsen", "meyer", "novak"}
 	word := func() string { return words[rnd.IntN(len(words))] }
