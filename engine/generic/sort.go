@@ -503,7 +503,7 @@ func sortScore(b []byte) (f float64, ok bool) {
 		return 0, false
 	}
 	hex := len(digits) > 2 && digits[0] == '0' && digits[1]|0x20 == 'x'
-	if hex && bytes.IndexAny(digits, "pP") < 0 {
+	if hex && !bytes.ContainsAny(digits, "pP") {
 		b = append(slices.Clip(b), "p0"...) // which Go wants
 	}
 	f, err := strconv.ParseFloat(unsafe.String(&b[0], len(b)), 64)

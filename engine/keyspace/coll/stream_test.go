@@ -31,14 +31,6 @@ type modelPending struct {
 	times uint64
 }
 
-func (m *streamModel) clone() *streamModel {
-	c := &streamModel{slices.Clone(m.entries), m.last, map[string]*modelGroup{}}
-	for name, g := range m.groups {
-		c.groups[name] = &modelGroup{maps.Clone(g.consumers), maps.Clone(g.pending)}
-	}
-	return c
-}
-
 func (m *streamModel) String() string {
 	var b strings.Builder
 	for _, e := range m.entries {
