@@ -129,7 +129,11 @@ func bound(c *command.Ctx, i int, upper bool) (n id, ok bool) {
 }
 
 func appendID(dst []byte, n id) []byte {
-	return strconv.AppendUint(append(strconv.AppendUint(dst, n.Ms, 10), '-'), n.Seq, 10)
+	dst = append(strconv.AppendUint(dst, n.Ms, 10), '-')
+	if n.Seq < 10 {
+		return append(dst, byte('0'+n.Seq))
+	}
+	return strconv.AppendUint(dst, n.Seq, 10)
 }
 
 // writeID writes an ID as a bulk string.

@@ -43,13 +43,16 @@ func (w *Writer) Error(msg string) {
 func (w *Writer) Int(n int64) { w.header(':', n) }
 
 func (w *Writer) header(kind byte, n int64) {
-	w.B = append(w.B, kind)
-	if uint64(n) < 10 {
-		w.B = append(w.B, byte('0'+n), '\r', '\n')
-		return
+	switch u := uint64(n); {
+	case u < 10:
+		w.B = append(w.B, kind, byte('0'+u), '\r', '\n')
+	case u < 100: // the length of most bulk strings
+		w.B = append(w.B, kind, byte('0'+u/10), byte('0'+u%10), '\r', '\n')
+	default:
+		w.B = append(w.B, kind)
+		w.B = strconv.AppendInt(w.B, n, 10)
+		w.B = append(w.B, '\r', '\n')
 	}
-	w.B = strconv.AppendInt(w.B, n, 10)
-	w.B = append(w.B, '\r', '\n')
 }
 
 // Bulk appends a bulk string. b is copied.
