@@ -614,6 +614,7 @@ func (s *Server) infoStats(c *command.Ctx, t *InfoText) {
 	t.Int("instantaneous_eventloop_cycles_per_sec", int64(math.Round(rate.turns)))
 	t.Int("instantaneous_eventloop_duration_usec", int64(math.Round(rate.turnMicros)))
 	t.Int("tidemark_longest_turn_usec", net.LongestTurnNanos/1000)
+	t.Int("tidemark_turn_cpu_usec_max", net.MostTurnCPUNanos/1000)
 	tidemarkNetStats(t, net, from)
 }
 

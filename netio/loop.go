@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"sync"
@@ -55,7 +56,9 @@ type Loop struct {
 	turnTook              int64 // the latest turn, up to its commit
 	served                int   // connections served since the clock was read
 	lastYield             int64
-	spin                  int // how well not blocking has paid
+	cpuAt                 int64 // when cpuFrom was read
+	cpuFrom               int64 // what the thread that runs the loop had used of its CPU then, ns
+	spin                  int   // how well not blocking has paid
 	limits                *Limits
 	parser                resp.Parser
 	args                  [][]byte
@@ -94,7 +97,7 @@ type Loop struct {
 
 	bytesIn, bytesOut, longest atomic.Int64
 	reads, writes              atomic.Int64
-	turns, turnNanos           atomic.Int64
+	turns, turnNanos, mostCPU  atomic.Int64
 	heldSeen                   atomic.Int64 // held, as of the end of the latest turn
 	gatedLen                   atomic.Int32 // len(gated), for the committer
 	load                       atomic.Int32 // share of the latest window spent working, 1/1000
@@ -174,11 +177,15 @@ func (l *Loop) tick() {
 // run turns the loop until it ends, or until another thread has taken it over:
 // then lost is true and nothing of the loop may be touched any more.
 func (l *Loop) run() (lost bool) {
+	l.cpuAt = math.MinInt64 // of another thread
 	l.gatedNew = true
 	l.flushGated()
 	for !l.stopped {
 		n := l.wait()
 		l.turnStart = l.mono
+		if l.cpuAt < l.mono-cpuStale {
+			l.cpuAt, l.cpuFrom = l.mono, threadCPU()
+		}
 		l.limits = l.srv.limits.Load()
 		l.parser.MaxBulk = l.limits.MaxBulkBytes
 		// Those left over from the turn before come first.
@@ -401,7 +408,14 @@ func (l *Loop) account() {
 	l.turnNanos.Add(d)
 	l.turnTook = d
 	l.turnLasted(d)
+	if d > l.mostCPU.Load() { // it has not used more than it took
+		l.mostCPU.Store(max(l.mostCPU.Load(), min(d, threadCPU()-l.cpuFrom)))
+	}
 }
+
+// cpuStale is how old a reading of the thread's CPU time may be at the beginning of a turn: reading it is a system call, and what was used since counts as the
+// turn's.
+const cpuStale = 100_000
 
 // turnLasted notes a turn's length, if it is the longest so far. Whoever runs the loop.
 func (l *Loop) turnLasted(nanos int64) {

@@ -9,7 +9,9 @@ type Stats struct {
 	Reads, Writes                                                              int64 // those that moved bytes
 	// LongestTurnNanos holds a commit by the loop's own thread as well, up to the moment at which the standby took the loop over. It
 	// is wall clock: whatever else the kernel ran meanwhile is in it.
-	LongestTurnNanos      int64
+	LongestTurnNanos int64
+	// MostTurnCPUNanos is the most CPU time that a turn's thread used up to its commit, and at most 0.1 ms before it.
+	MostTurnCPUNanos      int64
 	Takeovers, Migrations int64
 	// Turns counts the turns of all loops, TurnNanos what they took, without the waiting between them and without commits.
 	Turns, TurnNanos int64
@@ -31,6 +33,7 @@ func (s *Server) ResetStats() {
 		l.reads.Store(0)
 		l.writes.Store(0)
 		l.longest.Store(0)
+		l.mostCPU.Store(0)
 		l.turns.Store(0)
 		l.turnNanos.Store(0)
 	}
@@ -63,6 +66,7 @@ func (s *Server) Stats() Stats {
 		st.Turns += l.turns.Load()
 		st.TurnNanos += l.turnNanos.Load()
 		st.LongestTurnNanos = max(st.LongestTurnNanos, l.longest.Load())
+		st.MostTurnCPUNanos = max(st.MostTurnCPUNanos, l.mostCPU.Load())
 	}
 	return st
 }

@@ -71,6 +71,13 @@ func futexRouse(addr *uint32) {
 	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(addr)), futexWake, 1, 0, 0, 0)
 }
 
+// threadCPU is the CPU time that the calling thread has used, ns.
+func threadCPU() int64 {
+	var ts unix.Timespec
+	unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_THREAD_CPUTIME_ID, uintptr(unsafe.Pointer(&ts)), 0)
+	return ts.Nano()
+}
+
 var clockBase = time.Now()
 
 // nanotime is a monotonic clock, ns.

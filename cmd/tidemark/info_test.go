@@ -37,7 +37,7 @@ var exported = strings.Fields(`redis_version redis_git_sha1 redis_git_dirty redi
 // own are Tidemark's.
 var own = strings.Fields(`tidemark_version tidemark_log_reserved tidemark_log_appended tidemark_log_synced tidemark_log_commits tidemark_log_committed_bytes
 	tidemark_log_commit_sizes tidemark_log_sync_usec tidemark_log_sync_usec_avg tidemark_log_sync_usec_max tidemark_ring_capacity tidemark_ring_used
-	tidemark_ring_used_max tidemark_segments tidemark_spare_segments tidemark_longest_turn_usec`)
+	tidemark_ring_used_max tidemark_segments tidemark_spare_segments tidemark_longest_turn_usec tidemark_turn_cpu_usec_max`)
 
 func parseInfo(t *testing.T, text string) (sections []string, fields map[string]string) {
 	t.Helper()
