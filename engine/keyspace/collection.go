@@ -13,7 +13,7 @@ import (
 // coll.Root in the place of the value, whose blocks lie in the table's heap, or, when they are more than homeAbove bytes, in a heap of the collection's
 // own. That makes the two things cheap that would otherwise cost time by its size: to remove it, which gives back a heap without
 // looking at a block, and to move it to a table of another shard or database, which hands over the heap. What is smaller than that is freed and copied
-// within a millisecond.
+// in about a millisecond.
 //
 //	c := s.Edit(db, h, r)         // tells a running snapshot, before anything changes
 //	d := c.Dict()                 // or Tree, List, Stream
@@ -23,7 +23,7 @@ import (
 const (
 	// homeAbove is from how many bytes on a collection has a heap of its own, homeBelow until when it keeps it. A heap takes whole
 	// spans of 64 KiB for each size of block, so it must not be for the small.
-	homeAbove = 512 << 10
+	homeAbove = 384 << 10
 	homeBelow = 128 << 10
 )
 
@@ -215,7 +215,7 @@ func (s *Shard) freeBlocks(t *table, typ Type, enc Encoding, root *coll.Root) {
 		if h != nil {
 			h.heap = o.heap
 		} else {
-			s.ks.pool.Later(o.heap.Used(), o.heap.Release)
+			o.heap.ReleaseLater()
 			s.ks.freedLater.Add(1)
 		}
 		return

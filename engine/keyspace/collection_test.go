@@ -486,6 +486,13 @@ func TestCollectionSnapshotExact(t *testing.T) {
 				if apart {
 					sn.LargeApart()
 				}
+				if w.rnd.IntN(2) == 0 {
+					sn.EndWith(func(some func() bool) {
+						for some() {
+							w.step()
+						}
+					})
+				}
 				w.ks.UnlockAll()
 				abortAfter := -1
 				if w.rnd.IntN(3) == 0 {
@@ -590,6 +597,12 @@ func TestHeldCollectionIsReadWithoutTheLock(t *testing.T) {
 		p.More = p.At != 0
 		return dst
 	})
+	ends := 0
+	sn.EndWith(func(some func() bool) {
+		for some() {
+			ends++
+		}
+	})
 	s.Unlock()
 	for !sn.LargeWaiting(0) {
 		sn.Step(0, nil)
@@ -616,7 +629,10 @@ func TestHeldCollectionIsReadWithoutTheLock(t *testing.T) {
 			if err := s.Check(); err != nil {
 				t.Error(err)
 			}
-			t.Logf("%d writes meanwhile", writes)
+			if writes > 10*endBatch && ends == 0 {
+				t.Errorf("what %d writes let go of was given back at once", writes)
+			}
+			t.Logf("%d writes meanwhile, given back in %d steps", writes, ends)
 			return
 		default:
 		}

@@ -66,13 +66,15 @@ func (s *Shard) newHold(t *table, root *coll.Root) *hold {
 // endBatch is how many blocks are freed under one hold of a lock: some 5 µs.
 const endBatch = 200
 
-// end gives back what a hold kept. It locks the shard that has the collection, several times if there is much: the caller has none locked.
-func (ks *Keyspace) end(h *hold) {
-	for more := true; more; {
+// endSome gives back a part of what a hold kept, and reports whether there is more. It locks the shard that has the collection: the caller has none locked.
+func (ks *Keyspace) endSome(h *hold) (more bool) {
+	for {
 		s := h.owner.Load()
 		s.mu.Lock()
 		if h.owner.Load() == s {
 			more = s.endSome(h)
+			s.mu.Unlock()
+			return more
 		}
 		s.mu.Unlock()
 	}
@@ -82,7 +84,7 @@ func (s *Shard) endSome(h *hold) (more bool) {
 	h.ended = true
 	t := h.t
 	if h.heap != nil {
-		s.ks.pool.Later(h.heap.Used(), h.heap.Release)
+		h.heap.ReleaseLater()
 		s.ks.freedLater.Add(1)
 		h.heap = nil
 	}

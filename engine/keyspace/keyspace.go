@@ -8,7 +8,7 @@
 //	    └── arena.Pool: chunks and spans that all heaps draw from
 //
 // That a table owns a whole heap makes FLUSHDB, FLUSHALL and SWAPDB exchange pointers: the blocks of a flushed table
-// go back as whole spans, without being looked at. For the same reason a collection of more than 512 KiB has a heap of its own.
+// go back as whole spans, without being looked at. For the same reason a collection of more than 384 KiB has a heap of its own.
 //
 // Locks. Shard locks are taken in ascending order; under one, the arena takes the pool's lock for moments. Methods of Shard
 // want its lock held except Lock, TryLock, Index. Nothing in the package blocks on the system under a shard lock.

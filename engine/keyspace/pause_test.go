@@ -227,3 +227,52 @@ func BenchmarkCollectionPauses(b *testing.B) {
 		ks.Close()
 	}
 }
+
+// BenchmarkHousing reports what it takes to give a collection that has grown by elements of 16 bytes a heap of its own: the median.
+func BenchmarkHousing(b *testing.B) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for _, typ := range []struct {
+		Type
+		Encoding
+	}{{Set, HashTable}, {Hash, HashTable}, {ZSet, SkipList}} {
+		b.Run(fmt.Sprint(typ.Type), func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				ks := New(Options{Shards: 2, Databases: 1})
+				for j := range 20 {
+					name := fmt.Appendf(nil, "collection %d", j)
+					h := ks.Hash(name)
+					s := ks.Shard(ks.ShardIndex(h))
+					s.Attach(s.Draft(0, typ.Type, typ.Encoding), h, 0, name, NoExpire, 0)
+					var key [16]byte
+					for i, housed := 0, false; !housed; i++ {
+						benchKey(&key, i)
+						mh, score := ks.Hash(key[:]), float64(uint32(i)*2654435761)
+						c := s.Edit(0, h, s.Find(0, h, name))
+						d := c.Dict()
+						switch typ.Type {
+						case Set:
+							d.Insert(mh, d.NewElem(coll.Member, key[:], nil, 0))
+						case Hash:
+							d.Insert(mh, d.NewElem(coll.Field, key[:], key[:], 0))
+						case ZSet:
+							e, t := d.NewElem(coll.Scored, key[:], nil, math.Float64bits(score)), c.Members()
+							d.Insert(mh, e)
+							p := coll.Probe{Key: coll.ScoreKey(score), Tie: key[:]}
+							t.Insert(&p, coll.NewItem(p.Key, e, 1))
+						}
+						from := threadTime(b)
+						s.Settle(&c)
+						if housed = c.Root.Home != 0; housed {
+							took = append(took, threadTime(b)-from)
+						}
+					}
+				}
+				ks.Close()
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "housing-µs")
+		})
+	}
+}

@@ -667,7 +667,7 @@ func (ks *Keyspace) release(t *table, wait bool) {
 		if wait {
 			h.Release()
 		} else {
-			ks.pool.Later(h.Used(), h.Release)
+			h.ReleaseLater()
 		}
 	}
 }

@@ -48,6 +48,7 @@ type Snapshot struct {
 	sel     func(dst []byte, db int) []byte
 	pieces  Piecemeal
 	apart   bool // large values are left to StepLarge
+	ender   func(some func() (more bool))
 	epoch   uint64
 	shards  []shardSnap
 	counts  [][2]int
@@ -63,6 +64,7 @@ type shardSnap struct {
 	preDB  int // database of the latest pre-image in pre, -1 if there is none
 	done   bool
 
+	part    *ghost               // the first of queue when StepLarge has encoded pieces of it; StepLarge's own
 	queue   []*ghost             // not yet encoded
 	waiting atomic.Int32         // its length
 	warmth  uint64               // the sum of what was read only to warm the cache
@@ -231,24 +233,34 @@ func (ss *shardSnap) encodeGhost(s *Shard, dst []byte) (out []byte, more bool) {
 	}
 	g := ss.queue[0] // stays there until it is encoded: the walk waits for the queue to be empty
 	s.mu.Unlock()
-	if ss.sn.sel != nil && !g.p.More {
-		dst = ss.sn.sel(dst, g.db)
-	}
-	if ss.sn.pieces != nil {
-		dst = ss.sn.pieces(dst, g.db, s, g.r, &g.p)
-	} else {
-		dst = ss.sn.enc(dst, g.db, s, g.r)
-	}
+	dst = ss.appendPiece(s, g, dst)
 	s.mu.Lock()
 	if g.p.More {
 		return dst, true
 	}
+	return dst, ss.encoded(s)
+}
+
+// appendPiece encodes a ghost, or a piece of it. No lock is needed.
+func (ss *shardSnap) appendPiece(s *Shard, g *ghost, dst []byte) []byte {
+	if ss.sn.sel != nil && !g.p.More {
+		dst = ss.sn.sel(dst, g.db)
+	}
+	if ss.sn.pieces != nil {
+		return ss.sn.pieces(dst, g.db, s, g.r, &g.p)
+	}
+	return ss.sn.enc(dst, g.db, s, g.r)
+}
+
+// encoded takes the first of the queue out of it, and reports whether there are more.
+func (ss *shardSnap) encoded(s *Shard) (more bool) {
+	g := ss.queue[0]
 	ss.queue[0] = nil
 	if ss.queue = ss.queue[1:]; len(ss.queue) == 0 {
 		ss.queue = nil
 	}
 	ss.banish(s, g)
-	return dst, len(ss.queue) > 0
+	return len(ss.queue) > 0
 }
 
 // InPieces has large values and collections encoded by f instead, a piece at a time: each StepLarge appends one piece. To be called before
@@ -264,28 +276,47 @@ func (ss *shardSnap) takeEnded() []*hold {
 
 func (sn *Snapshot) endAll(ended []*hold) {
 	for _, h := range ended {
-		sn.ks.end(h)
+		if sn.ender != nil && sn.ks.endSome(h) {
+			sn.ender(func() bool { return sn.ks.endSome(h) })
+			continue
+		}
+		for sn.ks.endSome(h) {
+		}
 	}
 }
+
+// EndWith leaves it to f to give back what a collection let go of while it was held, if that is much: f calls what it is given until that reports false, and
+// then returns. Each call locks a shard for some 5 µs, so f can have them made where nobody is descheduled with the lock. To be called before the
+// shards are unlocked after BeginSnapshot.
+func (sn *Snapshot) EndWith(f func(some func() (more bool))) { sn.ender = f }
 
 // LargeApart leaves large values to StepLarge: Step, which an event loop may call, then never encodes one. A shard is
 // not done before StepLarge has had its large values. To be called before the shards are unlocked after BeginSnapshot.
 func (sn *Snapshot) LargeApart() { sn.apart = true }
 
 // StepLarge encodes one of the large values that shard i has waiting, if any, or a piece of one, and reports whether there is more. It holds the
-// lock only to take the value and to let it go. Nothing else may stand between the pieces of a value. It may run beside Step, but not
-// beside itself or Close.
+// lock only to take the value and, after its last piece, to let it go. Nothing else may stand between the pieces of a value. It may run beside Step, but
+// not beside itself or Close.
 func (sn *Snapshot) StepLarge(i int, dst []byte) (out []byte, more bool) {
 	s, ss := &sn.ks.shards[i], &sn.shards[i]
 	if ss.waiting.Load() == 0 {
 		return dst, false
 	}
+	if ss.part == nil {
+		s.mu.Lock()
+		ss.part = ss.queue[0]
+		s.mu.Unlock()
+	}
+	if dst = ss.appendPiece(s, ss.part, dst); ss.part.p.More {
+		return dst, true
+	}
+	ss.part = nil
 	s.mu.Lock()
-	out, more = ss.encodeGhost(s, dst)
+	more = ss.encoded(s)
 	ended := ss.takeEnded()
 	s.mu.Unlock()
 	sn.endAll(ended)
-	return out, more
+	return dst, more
 }
 
 // LargeWaiting reports whether shard i has large values waiting. It takes no lock.
@@ -428,7 +459,7 @@ func (ss *shardSnap) forget(s *Shard) {
 	for _, g := range ss.queue {
 		ss.banish(s, g)
 	}
-	ss.queue = nil
+	ss.queue, ss.part = nil, nil
 }
 
 func (sn *Snapshot) clean(i int) bool {

@@ -2,6 +2,7 @@ package arena
 
 import (
 	"math/bits"
+	"time"
 	"unsafe"
 )
 
@@ -48,8 +49,15 @@ func (p *Pool) background() {
 	}
 }
 
+// The system is asked to take back no more than dropAtOnce bytes in one call, some 0.3 to 0.6 ms, and each is followed by a pause: a thread that is busy
+// for longer is given whole slices of the scheduler's, and an event loop on the same processor stands still for 3 to 4 ms at a time.
+const (
+	dropAtOnce = chunkBytes
+	dropPause  = time.Millisecond
+)
+
 // scavenge returns the pages of free spans until little of the free memory is resident. A chunk's spans are taken
-// out of circulation while the system works on them, so no lock is held meanwhile.
+// out of circulation while the system works on them, so no lock is held meanwhile. Jobs come first: another call goes on after them.
 func (p *Pool) scavenge() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,7 +66,7 @@ func (p *Pool) scavenge() {
 		return
 	}
 	floor := int(max(scavengeMin, p.mappedBytes.Load()-int64(p.freeSpan)*spanBytes) / 16 / spanBytes)
-	for number := len(p.chunks) - 1; number > 0 && p.warmSpan > floor && !p.closed; number-- {
+	for number := len(p.chunks) - 1; number > 0 && p.warmSpan > floor && !p.closed && len(p.jobs) == 0; number-- {
 		c := &p.chunks[number]
 		set := c.warm
 		if set == 0 {
@@ -78,6 +86,7 @@ func (p *Pool) scavenge() {
 			dropPages(unsafe.Add(base, at*spanBytes), uintptr(run)*spanBytes)
 			left &^= (uint64(1)<<run - 1) << at
 		}
+		time.Sleep(dropPause)
 		p.mu.Lock()
 		c = &p.chunks[number] // the slice may have moved
 		c.free |= set

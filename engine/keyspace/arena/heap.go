@@ -3,6 +3,7 @@ package arena
 import (
 	"fmt"
 	"math/bits"
+	"time"
 	"unsafe"
 )
 
@@ -235,12 +236,18 @@ func (h *Heap) Grow(r Ref, n int) bool {
 
 // Release gives everything back to the pool; the heap is empty afterwards. Its cost is a few ns for each 64 KiB, and an unmapping for
 // each huge block. It may run on any goroutine as long as nobody else uses the heap.
-func (h *Heap) Release() {
+func (h *Heap) Release() { h.release(0) }
+
+// ReleaseLater is Release in the background, by and by. Nobody may use the heap any more.
+func (h *Heap) ReleaseLater() { h.pool.Later(h.used, func() { h.release(dropPause) }) }
+
+// release is Release with a pause after each dropAtOnce bytes that are unmapped.
+func (h *Heap) release(pause time.Duration) {
 	for id := h.all; id != 0; {
 		m := h.metaOf(id)
 		next := m.allNext
 		if m.class == classHuge {
-			h.pool.unmapHuge(m)
+			h.pool.unmapHuge(m, pause)
 		} else {
 			h.pool.giveBack(m)
 		}

@@ -20,6 +20,7 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -386,12 +387,17 @@ func (p *Pool) growHuge(m *spanMeta, n int) {
 // dropHuge unmaps a block in the background.
 func (p *Pool) dropHuge(m *spanMeta) {
 	size := int64(m.free)
-	p.Later(size, func() { p.unmapHuge(m) })
+	p.Later(size, func() { p.unmapHuge(m, dropPause) })
 }
 
-func (p *Pool) unmapHuge(m *spanMeta) {
+// unmapHuge unmaps a block, with a pause after each dropAtOnce bytes.
+func (p *Pool) unmapHuge(m *spanMeta, pause time.Duration) {
 	number := m.id >> 6
 	e := p.entry(number)
+	for at, n := uintptr(0), uintptr(m.free); pause > 0 && at < n; at += dropAtOnce {
+		dropPages(unsafe.Add(e.pointer(), at), min(dropAtOnce, n-at))
+		time.Sleep(pause)
+	}
 	unmapMemory(e.pointer(), uintptr(m.free))
 	p.hugeBytes.Add(-int64(m.free))
 	p.mu.Lock()
