@@ -84,8 +84,12 @@ func pipelined(s *servertest.Server, n int, command func(i int) []string) error 
 		return err
 	}
 	defer c.Close()
+	return pipelinedOn(c, 500, n, command)
+}
+
+// pipelinedOn is pipelined on a connection that is there, with depth commands at a time.
+func pipelinedOn(c *servertest.Client, depth, n int, command func(i int) []string) error {
 	c.SetTimeout(2 * time.Minute)
-	const depth = 500
 	for at := 0; at < n; at += depth {
 		end := min(at+depth, n)
 		for i := at; i < end; i++ {
