@@ -9,8 +9,11 @@ func (g *Generator) sets(o *Op) {
 		return "s" + g.number(8)
 	}
 	member := func() string {
-		if g.chance(50) {
+		switch {
+		case g.chance(50):
 			return g.number(30)
+		case g.chance(10): // longer as text than in a packed list
+			return g.pick("9223372036854775807", "-9223372036854775808", "-9223372036854775807", "4611686018427387904")
 		}
 		return g.member()
 	}
