@@ -33,7 +33,11 @@ func (g *Generator) hyperloglogs(o *Op) {
 	case 9:
 		o.set("PFDEBUG", g.pick("ENCODING", "ENCODING", "TODENSE", "GETREG", "what"), g.hll())
 	case 10:
-		switch g.Rnd.IntN(4) {
+		ways := 4
+		if g.Replicated {
+			ways = 2
+		}
+		switch g.Rnd.IntN(ways) {
 		case 0:
 			o.set("GET", g.hll())
 		case 1:
