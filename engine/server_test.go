@@ -565,3 +565,12 @@ func TestTransactionsAreBounded(t *testing.T) {
 	}
 	dial(t, s).want("EXISTS k", "0", "PING", "PONG")
 }
+
+// TestBlockWithoutKeys: a transaction of nothing but writes that name no key locks no shard. They are answered as outside of one.
+func TestBlockWithoutKeys(t *testing.T) {
+	c := dial(t, testServer(t, t.TempDir(), "--appendonly", "yes"))
+	for _, command := range []string{"XREADGROUP GROUP g c COUNT 1 COUNT 1", "LMPOP 0 k LEFT", "ZMPOP x k MIN", "BLMPOP 0 0 k LEFT"} {
+		outside := c.do(command)
+		c.want("MULTI", "OK", command, "QUEUED", "EXEC", "["+outside+"]")
+	}
+}

@@ -287,7 +287,7 @@ func (c *Ctx) lockedBlock(all, writes bool, before func() bool, run func()) bool
 func (c *Ctx) runBlock(writes, serve bool, before func() bool, run func()) bool {
 	defer c.unlock()
 	c.snapshotLog()
-	if writes && c.log != nil && !c.log.Room(c.home) {
+	if writes && !c.room() {
 		return false
 	}
 	if before != nil && !before() {
@@ -391,8 +391,11 @@ func (c *Ctx) snapshotLog() {
 // enter is the last check before a command executes.
 func (c *Ctx) enter() bool {
 	c.snapshotLog()
-	return c.Cmd.Flags&Write == 0 || c.log == nil || c.home < 0 || c.log.Room(c.home)
+	return c.Cmd.Flags&Write == 0 || c.room()
 }
+
+// room reports whether the log has room for effects. A write that names no key locks no shard and can only fail.
+func (c *Ctx) room() bool { return c.log == nil || c.home < 0 || c.log.Room(c.home) }
 
 // call runs the handler and settles how its changes stand in the log.
 func (c *Ctx) call() {
