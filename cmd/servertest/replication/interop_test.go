@@ -124,7 +124,7 @@ func populate(t *testing.T, n *cluster.Node, rnd *rand.Rand) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	gen := workload.Generator{Rnd: rnd, NowMs: time.Now().UnixMilli(), Replicated: true}
+	gen := workload.Generator{Rnd: rnd, NowMs: time.Now().UnixMilli()}
 	for range 40 {
 		for range 100 {
 			c.Queue(gen.Next().Args...)

@@ -258,7 +258,7 @@ func (b *burst) wait(c *servertest.Client, l *ledger, ops int, aof bool, replica
 
 // chaos sends random commands, whatever comes back; with noFail without OVERFLOW FAIL, with newer also those that redis-server 7.0 does not have.
 func (b *burst) chaos(c *servertest.Client, noFail, newer bool, rnd *rand.Rand) error {
-	gen := workload.Generator{Rnd: rnd, Newer: newer, Replicated: true}
+	gen := workload.Generator{Rnd: rnd, Newer: newer}
 	for !b.stopped() {
 		n := 1 + rnd.IntN(20)
 		for range n {

@@ -20,9 +20,6 @@ type Generator struct {
 	Rnd   *rand.Rand
 	NowMs int64 // the clock at generation, the base of absolute expiry times
 	Newer bool  // also commands that redis-server 7.0 does not have
-	// Replicated leaves out what makes two stock redis-servers diverge: damaged HyperLogLogs. PFADD that finds the damage says so, but has changed
-	// them by then, and no replica hears of it.
-	Replicated bool
 
 	streamTop int // about the time in IDs of stream entries
 }

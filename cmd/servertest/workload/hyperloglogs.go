@@ -10,6 +10,18 @@ func (g *Generator) hll() string {
 	return "k" + g.number(6) + "hll"
 }
 
+// damagedHLL is a key of damaged HyperLogLogs, which are only read: a PFADD of redis-server that meets the damage says so after it has changed what comes
+// before, and tells no replica of it.
+const damagedHLL = "damagedhll"
+
+// hllSource is what PFCOUNT and PFMERGE read.
+func (g *Generator) hllSource() string {
+	if g.chance(5) {
+		return damagedHLL
+	}
+	return g.hll()
+}
+
 func (g *Generator) hyperloglogs(o *Op) {
 	switch g.Rnd.IntN(12) {
 	case 0, 1, 2, 3, 4:
@@ -22,30 +34,26 @@ func (g *Generator) hyperloglogs(o *Op) {
 			}
 		}
 	case 5, 6:
-		o.set("PFCOUNT", g.hll())
+		o.set("PFCOUNT", g.hllSource())
 	case 7:
-		o.set("PFCOUNT", g.hll(), g.hll())
+		o.set("PFCOUNT", g.hllSource(), g.hllSource())
 	case 8:
 		o.set("PFMERGE", g.hll())
 		for range g.Rnd.IntN(3) {
-			o.add(g.hll())
+			o.add(g.hllSource())
 		}
 	case 9:
 		o.set("PFDEBUG", g.pick("ENCODING", "ENCODING", "TODENSE", "GETREG", "what"), g.hll())
 	case 10:
-		ways := 4
-		if g.Replicated {
-			ways = 2
-		}
-		switch g.Rnd.IntN(ways) {
+		switch g.Rnd.IntN(4) {
 		case 0:
 			o.set("GET", g.hll())
 		case 1:
 			o.set("COPY", g.hll(), g.hll(), "REPLACE")
 		case 2:
-			o.set("SET", g.hll(), "HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80"+g.pick("\x7f\xff", "\x3f", "", "\xff\xff\x00\x7f\xf6"))
+			o.set("SET", damagedHLL, "HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80"+g.pick("\x7f\xff", "\x3f", "", "\xff\xff\x00\x7f\xf6"))
 		case 3:
-			o.set("APPEND", g.hll(), g.pick("\x00", "\x80", "x"))
+			o.set("APPEND", damagedHLL, g.pick("\x00", "\x80", "x"))
 		}
 	case 11:
 		o.set(g.pick("DEL", "OBJECT"))
