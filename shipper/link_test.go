@@ -47,7 +47,7 @@ func TestPromotedWhileDialling(t *testing.T) {
 	c := dial(t, r)
 	for _, next := range []string{"NO ONE", "127.0.0.1 " + p.port} {
 		c.want("REPLICAOF 127.0.0.1 "+deaf, "OK")
-		time.Sleep(50 * time.Millisecond)
+		eventually(t, "the replica to connect", func() bool { return strings.Contains(c.do("ROLE"), "connecting") })
 		begun := time.Now()
 		c.want("REPLICAOF "+next, "OK")
 		if d := time.Since(begun); d > 2*time.Second {

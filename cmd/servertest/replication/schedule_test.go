@@ -1,9 +1,12 @@
 package replication
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,9 +115,12 @@ func (s *schedule) check(err error) {
 	if err == nil {
 		return
 	}
-	for _, n := range s.c.Nodes {
-		if n.Program.Name == cluster.Redis.Name && n.Server() != nil && strings.Contains(n.Server().Log(), gaveUp) {
-			s.t.Skipf("TIDEMARK_SEED=%d: %s ended itself, its disk had been full: %v", s.seed, n, err)
+	var lost *net.OpError
+	if errors.As(err, &lost) || errors.Is(err, io.EOF) { // whatever else is wrong counts
+		for _, n := range s.c.Nodes {
+			if n.Program.Name == cluster.Redis.Name && n.Server() != nil && strings.Contains(n.Server().Log(), gaveUp) {
+				s.t.Skipf("TIDEMARK_SEED=%d: %s, which is no tidemark, ended itself, as its disk had been full: %v", s.seed, n, err)
+			}
 		}
 	}
 	where := s.keepLogs()
