@@ -12,18 +12,11 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 	r.Do("SETBIT", "b", "100000", "1")
 	r.Do("SET", "x", strings.Repeat("\x55", 1000))
 	r.Do("SET", "y", strings.Repeat("\x33", 999))
-	for _, args := range [][]string{
-		{"SETBIT", "b", "4711", "1"}, {"GETBIT", "b", "4711"}, {"BITCOUNT", "b"}, {"BITPOS", "b", "1"},
-		{"BITOP", "XOR", "d", "x", "y"}, {"BITFIELD", "b", "INCRBY", "u13", "77", "1", "GET", "i64", "3"}, {"BITFIELD_RO", "b", "GET", "u8", "0"},
+	for _, request := range []string{
+		"SETBIT b 4711 1", "GETBIT b 4711", "BITCOUNT b", "BITPOS b 1",
+		"BITOP XOR d x y", "BITFIELD b INCRBY u13 77 1 GET i64 3", "BITFIELD_RO b GET u8 0",
 	} {
-		r.Do(args...)
-		r.Prepare(args...)
-		if n := testing.AllocsPerRun(200, func() {
-			r.C.W.B = r.C.W.B[:0]
-			r.C.Run()
-		}); n != 0 {
-			t.Errorf("%v allocates %v times", args, n)
-		}
+		r.AllocatesNothing(commandtest.Case{request, request}, "")
 	}
 }
 

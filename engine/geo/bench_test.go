@@ -3,24 +3,23 @@ package geo
 import (
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"testing"
 
 	"tidemark/engine/command/commandtest"
 )
 
 // hot are requests that must not allocate, on a small and on a large sorted set.
-var hot = []struct{ name, request string }{
+var hot = []commandtest.Case{
 	{"GEOADDSame", "GEOADD $ 13.361389 38.115556 here"},
 	{"GEOADDThree", "GEOADD $ CH 13.361389 38.115556 here 15.087269 37.502669 there 13.5 38 third"},
 	{"GEOPOS", "GEOPOS $ here there none"},
 	{"GEOHASH", "GEOHASH $ here none"},
 	{"GEODIST", "GEODIST $ here there km"},
-	{"GEOSEARCH", "GEOSEARCH $ FROMLONLAT 15 37 BYRADIUS 20 km"},
+	{"GEOSEARCH", "GEOSEARCH $ FROMLONLAT 15 37 BYRADIUS 80 km"},
 	{"GEOSEARCHWith", "GEOSEARCH $ FROMMEMBER here BYRADIUS 50 km ASC COUNT 10 WITHDIST WITHCOORD WITHHASH"},
 	{"GEOSEARCHBox", "GEOSEARCH $ FROMLONLAT 15 37 BYBOX 40 40 km DESC"},
 	{"GEOSEARCHAny", "GEOSEARCH $ FROMLONLAT 15 37 BYRADIUS 100 km COUNT 5 ANY"},
-	{"GEORADIUS", "GEORADIUS $ 15 37 20 km"},
+	{"GEORADIUS", "GEORADIUS $ 15 37 80 km"},
 	{"GEORADIUSBYMEMBER", "GEORADIUSBYMEMBER_RO $ here 20 km WITHDIST"},
 }
 
@@ -35,41 +34,14 @@ func loaded(tb testing.TB, key string) *commandtest.Runner {
 	return r
 }
 
+// The memory for what is found goes to a pool, from which a garbage collection may take it now and then.
 func TestHotPathAllocatesNothing(t *testing.T) {
-	if raced {
-		t.Skip("a pool forgets at random under the race detector")
-	}
 	for _, key := range []string{"small", "large"} {
 		r := loaded(t, key)
-		for _, h := range hot {
-			args := strings.Fields(strings.ReplaceAll(h.request, "$", key))
-			if reply := r.Do(args...); reply[0] == '-' {
-				t.Fatal(reply)
-			}
-			r.Prepare(args...)
-			// The memory for what is found goes to the pool, from which a garbage collection may take it.
-			if n := testing.AllocsPerRun(200, func() {
-				r.C.W.B = r.C.W.B[:0]
-				r.C.Run()
-			}); n >= 1 {
-				t.Errorf("%s on a %s sorted set allocates %v times", h.name, key, n)
-			}
+		for _, c := range hot {
+			r.AllocatesNothing(c, key)
 		}
 	}
 }
 
-func BenchmarkCommands(b *testing.B) {
-	for _, key := range []string{"small", "large"} {
-		r := loaded(b, key)
-		for _, h := range hot {
-			b.Run(h.name+"/"+key, func(b *testing.B) {
-				r.Prepare(strings.Fields(strings.ReplaceAll(h.request, "$", key))...)
-				b.ReportAllocs()
-				for b.Loop() {
-					r.C.W.B = r.C.W.B[:0]
-					r.C.Run()
-				}
-			})
-		}
-	}
-}
+func BenchmarkCommands(b *testing.B) { commandtest.Benchmark(b, hot, loaded, "small", "large") }

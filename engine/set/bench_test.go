@@ -9,10 +9,7 @@ import (
 )
 
 // hot are the requests that must not allocate, each on a set of integers, a packed list and a table that exist.
-var hot = []struct {
-	name string
-	args string
-}{
+var hot = []commandtest.Case{
 	{"SADDThere", "SADD $ 5"},
 	{"SISMEMBER", "SISMEMBER $ 5"},
 	{"SISMEMBERMiss", "SISMEMBER $ none"},
@@ -26,13 +23,15 @@ var hot = []struct {
 	{"SINTER", "SINTER $ integers other"},
 	{"SINTERCARD", "SINTERCARD 2 $ integers LIMIT 5"},
 	{"SUNION", "SUNION $ integers other"},
-	{"SDIFF", "SDIFF $ integers other"},
+	{"SDIFF", "SDIFF $ other"},
 }
 
 // coming are members that are added and removed, without the set changing its form.
-var coming = map[string][]string{"integers": {"777", "12", "-3"}, "listed": {"777", "more", "-3"}, "large": {"777", "more:000000", "-3"}}
+var coming = map[string][]string{"integers": {"777", "12 -3"}, "listed": {"777", "more -3"}, "large": {"777", "more:000000 -3"}}
 
-func loaded(tb testing.TB) *commandtest.Runner {
+const comeAndGo = "SADD $ MEMBERS / SREM $ MEMBERS"
+
+func loaded(tb testing.TB, _ string) *commandtest.Runner {
 	r := commandtest.New(tb, families()...)
 	for i := range 100 {
 		r.Do("SADD", "integers", strconv.Itoa(3*i))
@@ -52,72 +51,28 @@ func loaded(tb testing.TB) *commandtest.Runner {
 }
 
 func TestHotPathAllocatesNothing(t *testing.T) {
-	if commandtest.Effort > 1 {
-		t.Skip("the race detector has no word on allocations, and takes its time")
-	}
-	for key, members := range coming {
-		r := loaded(t)
-		for _, h := range hot {
-			if key == "large" && h.name == "SDIFF" {
+	for key, encoding := range map[string]string{"integers": "intset", "listed": "listpack", "large": "hashtable"} {
+		r := loaded(t, key)
+		for _, c := range hot {
+			if key == "large" && c.Name == "SDIFF" {
 				continue // gathers what the others have
 			}
-			words := strings.Fields(strings.ReplaceAll(h.args, "$", key))
-			r.Do(words...)
-			r.Prepare(words...)
-			if n := testing.AllocsPerRun(200, func() {
-				r.C.W.B = r.C.W.B[:0]
-				r.C.Run()
-			}); n != 0 {
-				t.Errorf("%s: %s allocates %v times", key, h.name, n)
-			}
+			r.AllocatesNothing(c, key)
 		}
-		requests := [][]string{
-			{"SADD", key, members[0]}, {"SREM", key, members[0]},
-			{"SADD", key, members[1], members[2]}, {"SREM", key, members[1], members[2]},
-			{"SADD", "key", members[0]}, {"SMOVE", "key", key, members[0]}, {"SMOVE", key, "key", members[0]}, {"SREM", "key", members[0]},
-			{"SADD", "key", members[0]}, {"SPOP", "key"},
+		for _, members := range coming[key] {
+			r.AllocatesNothing(commandtest.Case{"SADD and SREM", strings.ReplaceAll(comeAndGo, "MEMBERS", members)}, key)
 		}
-		var args [][][]byte
-		for _, w := range requests {
-			args = append(args, commandtest.Words(w...))
-		}
-		if n := testing.AllocsPerRun(200, func() {
-			for _, a := range args {
-				r.PrepareArgs(a)
-				r.C.Run()
-			}
-		}); n != 0 {
-			t.Errorf("%s: members that come and go allocate %v times", key, n)
-		}
-		if want := map[string]string{"integers": "intset", "listed": "listpack", "large": "hashtable"}[key]; !strings.Contains(r.Do("OBJECT", "ENCODING", key), want) {
-			t.Errorf("%s is no %s any more", key, want)
+		r.AllocatesNothing(commandtest.Case{"SMOVE", "SADD key 777 / SMOVE key $ 777 / SMOVE $ key 777 / SREM key 777"}, key)
+		r.AllocatesNothing(commandtest.Case{"SPOP", "SADD key 777 / SPOP key"}, key)
+		if got := r.Do("OBJECT", "ENCODING", key); !strings.Contains(got, encoding) {
+			t.Errorf("%s is no %s any more: %s", key, encoding, got)
 		}
 	}
 }
 
 func BenchmarkCommands(b *testing.B) {
-	for _, key := range []string{"integers", "listed", "large"} {
-		for _, h := range hot {
-			b.Run(h.name+"/"+key, func(b *testing.B) {
-				r := loaded(b)
-				r.Prepare(strings.Fields(strings.ReplaceAll(h.args, "$", key))...)
-				b.ReportAllocs()
-				for b.Loop() {
-					r.C.W.B = r.C.W.B[:0]
-					r.C.Run()
-				}
-			})
-		}
-		b.Run("SADDandSREM/"+key, func(b *testing.B) {
-			r := loaded(b)
-			add, rem := commandtest.Words("SADD", key, coming[key][0]), commandtest.Words("SREM", key, coming[key][0])
-			b.ReportAllocs()
-			for b.Loop() {
-				r.PrepareArgs(add)
-				r.C.Run()
-				r.PrepareArgs(rem)
-				r.C.Run()
-			}
-		})
+	commandtest.Benchmark(b, hot, loaded, "integers", "listed", "large")
+	for key, members := range coming {
+		commandtest.Benchmark(b, []commandtest.Case{{"SADDandSREM", strings.ReplaceAll(comeAndGo, "MEMBERS", members[0])}}, loaded, key)
 	}
 }

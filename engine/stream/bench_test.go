@@ -2,14 +2,13 @@ package stream
 
 import (
 	"strconv"
-	"strings"
 	"testing"
 
 	"tidemark/engine/command/commandtest"
 )
 
-// hot are the requests that must not allocate, each on a small and on a large stream; "/" separates steps.
-var hot = []struct{ name, steps string }{
+// hot are the requests that must not allocate, each on a small and on a large stream.
+var hot = []commandtest.Case{
 	{"XADD", "XADD $ * temperature 20 humidity 50"},
 	{"XADDOther", "XADD $ * field value number 17"},
 	{"XADDMAXLEN", "XADD $ MAXLEN ~ 1000 * temperature 20 humidity 50"},
@@ -40,50 +39,12 @@ func loaded(tb testing.TB, key string) *commandtest.Runner {
 	return r
 }
 
-// steps prepares requests; the function it returns runs them all.
-func steps(r *commandtest.Runner, key, requests string) func() {
-	var prepared [][][]byte
-	for _, request := range strings.Split(requests, " / ") {
-		var args [][]byte
-		for _, w := range strings.Fields(strings.ReplaceAll(request, "$", key)) {
-			args = append(args, []byte(w))
-		}
-		prepared = append(prepared, args)
-	}
-	return func() {
-		for _, args := range prepared {
-			r.PrepareArgs(args)
-			r.C.Run()
-		}
-	}
-}
-
 func TestHotPathAllocatesNothing(t *testing.T) {
 	for key := range sizes {
-		for _, h := range hot {
-			r := loaded(t, key)
-			run := steps(r, key, h.steps)
-			run()
-			if n := testing.AllocsPerRun(200, run); n != 0 {
-				t.Errorf("%s on a %s stream allocates %v times", h.name, key, n)
-			}
-			if reply := string(r.C.W.B); reply == "" || reply[0] == '-' || reply == "$-1\r\n" || reply == "*0\r\n" {
-				t.Errorf("%s of a %s stream: %q", h.name, key, reply)
-			}
+		for _, c := range hot {
+			loaded(t, key).AllocatesNothing(c, key)
 		}
 	}
 }
 
-func BenchmarkCommands(b *testing.B) {
-	for _, key := range []string{"small", "large"} {
-		for _, h := range hot {
-			b.Run(h.name+"/"+key, func(b *testing.B) {
-				run := steps(loaded(b, key), key, h.steps)
-				b.ReportAllocs()
-				for b.Loop() {
-					run()
-				}
-			})
-		}
-	}
-}
+func BenchmarkCommands(b *testing.B) { commandtest.Benchmark(b, hot, loaded, "small", "large") }

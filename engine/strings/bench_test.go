@@ -9,29 +9,26 @@ import (
 )
 
 // hot are the requests that must not allocate, each on keys that exist.
-var hot = []struct {
-	name string
-	args []string
-}{
-	{"GET", []string{"GET", "key:000000012345"}},
-	{"SET", []string{"SET", "key:000000012345", pad}},
-	{"SETInt", []string{"SET", "key:000000012345", "1234567"}},
-	{"SETNX", []string{"SETNX", "key:000000012345", pad}},
-	{"SETPX", []string{"SET", "key:000000012345", pad, "PX", "100000"}},
-	{"INCR", []string{"INCR", "counter"}},
-	{"INCRBY", []string{"INCRBY", "counter", "12"}},
-	{"MGET", []string{"MGET", "key:000000012345", "counter", "none", "key:000000012346"}},
-	{"MSET", []string{"MSET", "key:000000012345", pad, "key:000000012346", pad}},
-	{"SETRANGE", []string{"SETRANGE", "key:000000012345", "5", "abcdef"}},
-	{"GETRANGE", []string{"GETRANGE", "key:000000012345", "5", "-5"}},
-	{"STRLEN", []string{"STRLEN", "key:000000012345"}},
-	{"GETEX", []string{"GETEX", "key:000000012345", "PX", "100000"}},
-	{"GETSET", []string{"GETSET", "key:000000012345", pad}},
+var hot = []commandtest.Case{
+	{"GET", "GET $"},
+	{"SET", "SET $ " + pad},
+	{"SETInt", "SET $ 1234567"},
+	{"SETNX", "SETNX $ " + pad},
+	{"SETPX", "SET $ " + pad + " PX 100000"},
+	{"INCR", "INCR counter"},
+	{"INCRBY", "INCRBY counter 12"},
+	{"MGET", "MGET $ counter none key:000000012346"},
+	{"MSET", "MSET $ " + pad + " key:000000012346 " + pad},
+	{"SETRANGE", "SETRANGE $ 5 abcdef"},
+	{"GETRANGE", "GETRANGE $ 5 -5"},
+	{"STRLEN", "STRLEN $"},
+	{"GETEX", "GETEX $ PX 100000"},
+	{"GETSET", "GETSET $ " + pad},
 }
 
 const pad = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-func loaded(tb testing.TB) *commandtest.Runner {
+func loaded(tb testing.TB, _ string) *commandtest.Runner {
 	r := commandtest.New(tb, families()...)
 	for i := range 20000 {
 		r.Do("SET", "key:0000000"+strconv.Itoa(10000+i), pad)
@@ -40,43 +37,20 @@ func loaded(tb testing.TB) *commandtest.Runner {
 	return r
 }
 
+const key = "key:000000012345"
+
 func TestHotPathAllocatesNothing(t *testing.T) {
-	r := loaded(t)
-	for _, h := range hot {
-		r.Do(h.args...)
-		r.Prepare(h.args...)
-		if n := testing.AllocsPerRun(200, func() {
-			r.C.W.B = r.C.W.B[:0]
-			r.C.Run()
-		}); n != 0 {
-			t.Errorf("%s allocates %v times", h.name, n)
-		}
+	r := loaded(t, key)
+	for _, c := range hot {
+		r.AllocatesNothing(c, key)
 	}
-	r.Do("SET", "log", "x")
-	r.Prepare("APPEND", "log", "more")
-	if n := testing.AllocsPerRun(200, func() {
-		r.C.W.B = r.C.W.B[:0]
-		r.C.Run()
-	}); n != 0 {
-		t.Errorf("APPEND allocates %v times", n)
-	}
+	r.AllocatesNothing(commandtest.Case{"APPEND", "APPEND $ more"}, "log")
 }
 
 func BenchmarkCommands(b *testing.B) {
-	for _, h := range hot {
-		b.Run(h.name, func(b *testing.B) {
-			r := loaded(b)
-			r.Do(h.args...)
-			r.Prepare(h.args...)
-			b.ReportAllocs()
-			for b.Loop() {
-				r.C.W.B = r.C.W.B[:0]
-				r.C.Run()
-			}
-		})
-	}
+	commandtest.Benchmark(b, hot, loaded, key)
 	b.Run("INCRBYFLOAT", func(b *testing.B) {
-		r := loaded(b)
+		r := loaded(b, key)
 		r.Prepare("INCRBYFLOAT", "f", "0.1")
 		b.ReportAllocs()
 		for b.Loop() {
@@ -103,7 +77,7 @@ func BenchmarkCommands(b *testing.B) {
 		})
 	}
 	b.Run("APPEND", func(b *testing.B) {
-		r := loaded(b)
+		r := loaded(b, key)
 		r.Prepare("APPEND", "log", "0123456789")
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {

@@ -8,8 +8,8 @@ import (
 	"tidemark/engine/command/commandtest"
 )
 
-// hot are the requests that must not allocate, each on a small and on a large sorted set; "/" separates steps.
-var hot = []struct{ name, steps string }{
+// hot are the requests that must not allocate, each on a small and on a large sorted set.
+var hot = []commandtest.Case{
 	{"ZADDSame", "ZADD $ 5 member:5"},
 	{"ZADDMove", "ZADD $ 7.5 member:5 / ZADD $ 2 member:5"},
 	{"ZADDSeveral", "ZADD $ 1 member:5 2 member:6 3 member:7 / ZADD $ 3 member:5 1 member:6 5 member:7"},
@@ -48,39 +48,10 @@ func loaded(tb testing.TB, key string) *commandtest.Runner {
 	return r
 }
 
-// steps prepares requests; the function it returns runs them all.
-func steps(r *commandtest.Runner, key, requests string) func() {
-	var prepared [][][]byte
-	for _, request := range strings.Split(requests, " / ") {
-		var args [][]byte
-		for _, w := range strings.Fields(strings.ReplaceAll(request, "$", key)) {
-			args = append(args, []byte(w))
-		}
-		prepared = append(prepared, args)
-	}
-	return func() {
-		for _, args := range prepared {
-			r.PrepareArgs(args)
-			r.C.Run()
-		}
-	}
-}
-
 func TestHotPathAllocatesNothing(t *testing.T) {
-	if commandtest.Effort > 1 {
-		t.Skip("the race detector has no word on allocations, and takes its time")
-	}
 	for key := range sizes {
-		for _, h := range hot {
-			r := loaded(t, key)
-			run := steps(r, key, h.steps)
-			run()
-			if n := testing.AllocsPerRun(200, run); n != 0 {
-				t.Errorf("%s on a %s sorted set allocates %v times", h.name, key, n)
-			}
-			if reply := string(r.C.W.B); reply == "" || reply[0] == '-' || reply == "$-1\r\n" || reply == "*0\r\n" {
-				t.Errorf("%s of a %s sorted set: %q", h.name, key, reply)
-			}
+		for _, c := range hot {
+			loaded(t, key).AllocatesNothing(c, key)
 		}
 	}
 }
@@ -99,16 +70,9 @@ func combined(tb testing.TB) *commandtest.Runner {
 }
 
 func TestCombinationsAllocateNothing(t *testing.T) {
-	if commandtest.Effort > 1 {
-		t.Skip("the race detector has no word on allocations, and takes its time")
-	}
 	r := combined(t)
 	for _, request := range combinations {
-		run := steps(r, "", request)
-		run()
-		if n := testing.AllocsPerRun(200, run); n != 0 {
-			t.Errorf("%s allocates %v times", request, n)
-		}
+		r.AllocatesNothing(commandtest.Case{Name: request, Requests: request}, "")
 	}
 }
 
@@ -117,7 +81,7 @@ func BenchmarkCombinations(b *testing.B) {
 	for _, request := range append(combinations, "ZUNIONSTORE d 3 a b c", "ZINTERSTORE d 3 a b c", "ZDIFFSTORE d 3 a b c") {
 		name, _, _ := strings.Cut(request, " ")
 		b.Run(name, func(b *testing.B) {
-			run := steps(r, "", request)
+			run := r.Steps(request, "")
 			b.ReportAllocs()
 			for b.Loop() {
 				run()
@@ -126,16 +90,4 @@ func BenchmarkCombinations(b *testing.B) {
 	}
 }
 
-func BenchmarkCommands(b *testing.B) {
-	for _, key := range []string{"small", "large"} {
-		for _, h := range hot {
-			b.Run(h.name+"/"+key, func(b *testing.B) {
-				run := steps(loaded(b, key), key, h.steps)
-				b.ReportAllocs()
-				for b.Loop() {
-					run()
-				}
-			})
-		}
-	}
-}
+func BenchmarkCommands(b *testing.B) { commandtest.Benchmark(b, hot, loaded, "small", "large") }
