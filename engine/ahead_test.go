@@ -52,18 +52,9 @@ func TestAheadOfElements(t *testing.T) {
 	s := testServer(t, t.TempDir())
 	c := dial(t, s)
 	send := func(requests []string) (replies []string) {
-		var b strings.Builder
-		for _, r := range requests {
-			words := strings.Fields(r)
-			fmt.Fprintf(&b, "*%d\r\n", len(words))
-			for _, w := range words {
-				fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
-			}
-		}
-		c.c.Write([]byte(b.String()))
-		for _, r := range requests {
-			c.last = r
-			replies = append(replies, c.reply())
+		c.SendAll(requests...)
+		for range requests {
+			replies = append(replies, c.Reply())
 		}
 		return replies
 	}

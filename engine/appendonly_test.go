@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"tidemark/engine/testclient"
 	"tidemark/netio"
 )
 
@@ -19,7 +20,7 @@ import (
 func tailBytes(t *testing.T, s *Server, from int64) []byte {
 	t.Helper()
 	end := s.store.Log().Reserved()
-	eventually(t, "the tail has everything", func() bool { return s.tail.End() == end })
+	testclient.Eventually(t, "the tail has everything", func() bool { return s.tail.End() == end })
 	b := make([]byte, end-from)
 	for at := 0; at < len(b); {
 		n, err := s.tail.Read(from+int64(at), b[at:])
@@ -49,7 +50,7 @@ func TestSwitchUnderStream(t *testing.T) {
 		go func() {
 			defer wg.Done()
 			for n := 1; !stop.Load(); n++ {
-				if got := c.do(fmt.Sprintf("SET w%d %d", w, n)); got != "OK" {
+				if got := c.Do(fmt.Sprintf("SET w%d %d", w, n)); got != "OK" {
 					t.Errorf("SET: %s", got)
 					return
 				}
@@ -59,15 +60,15 @@ func TestSwitchUnderStream(t *testing.T) {
 	}
 	admin := dial(t, s)
 	for range 8 {
-		admin.want("CONFIG SET appendonly no", "OK")
+		admin.Want("CONFIG SET appendonly no", "OK")
 		if log := s.store.Log(); log == nil || log.OnDisk() {
 			t.Fatal("the log is not in memory")
 		}
-		if got := field(t, admin.do("INFO persistence"), "aof_enabled"); got != "0" {
+		if got := field(t, admin.Do("INFO persistence"), "aof_enabled"); got != "0" {
 			t.Errorf("aof_enabled:%s", got)
 		}
 		time.Sleep(3 * time.Millisecond)
-		admin.want("CONFIG SET appendonly yes", "OK")
+		admin.Want("CONFIG SET appendonly yes", "OK")
 		if log := s.store.Log(); log == nil || !log.OnDisk() {
 			t.Fatal("the log is not on disk")
 		}
@@ -78,20 +79,20 @@ func TestSwitchUnderStream(t *testing.T) {
 	if got := s.ReplicationID(); got != id {
 		t.Errorf("the id became %s, it was %s", got, id)
 	}
-	eventually(t, "the base is written", func() bool { return strings.Contains(admin.do("INFO persistence"), "aof_rewrite_in_progress:0") })
-	stream, digest := tailBytes(t, s, from), admin.do("DEBUG DIGEST")
+	testclient.Eventually(t, "the base is written", func() bool { return strings.Contains(admin.Do("INFO persistence"), "aof_rewrite_in_progress:0") })
+	stream, digest := tailBytes(t, s, from), admin.Do("DEBUG DIGEST")
 	stopServer(t, s)
 	s = testServer(t, dir)
 	c := dial(t, s)
 	for w, n := range acked {
-		if got := c.do(fmt.Sprintf("GET w%d", w)); got != strconv.Itoa(n) {
+		if got := c.Do(fmt.Sprintf("GET w%d", w)); got != strconv.Itoa(n) {
 			t.Errorf("writer %d: %s after the restart, acknowledged was %d", w, got, n)
 		}
 	}
 	other := testServer(t, t.TempDir(), "--enable-debug-command", "yes")
 	other.SetRole(Role{Replica: true, LinkUp: true})
 	feed(t, other, 0, stream, func() int { return 100_000 })
-	dial(t, other).want("DEBUG DIGEST", digest)
+	dial(t, other).Want("DEBUG DIGEST", digest)
 }
 
 // TestFollowerThroughExchange: a replica's AOF is switched off and on while the stream comes.
@@ -112,7 +113,7 @@ func TestFollowerThroughExchange(t *testing.T) {
 		defer close(done)
 		admin := dial(t, s)
 		for range 10 {
-			admin.want("CONFIG SET appendonly no", "OK", "CONFIG SET appendonly yes", "OK")
+			admin.Want("CONFIG SET appendonly no", "OK", "CONFIG SET appendonly yes", "OK")
 		}
 	}()
 	feed(t, s, 0, stream, func() int { return 500 })
@@ -121,9 +122,9 @@ func TestFollowerThroughExchange(t *testing.T) {
 		t.Errorf("the tail has %d bytes and is not the stream of %d", len(got), len(stream))
 	}
 	c := dial(t, s)
-	eventually(t, "the base is written", func() bool { return strings.Contains(c.do("INFO persistence"), "aof_rewrite_in_progress:0") })
+	testclient.Eventually(t, "the base is written", func() bool { return strings.Contains(c.Do("INFO persistence"), "aof_rewrite_in_progress:0") })
 	stopServer(t, s)
-	dial(t, testServer(t, dir)).want("GET a", "19999")
+	dial(t, testServer(t, dir)).Want("GET a", "19999")
 }
 
 // TestSwitchOnBesideSave: appendonly is switched on while a save runs; the base follows the save.
@@ -131,16 +132,16 @@ func TestSwitchOnBesideSave(t *testing.T) {
 	dir := t.TempDir()
 	s := testServer(t, dir, "--appendonly", "no", "--rdb-key-save-delay", "1000000", "--enable-debug-command", "yes")
 	c := dial(t, s)
-	c.want("DEBUG POPULATE 100", "OK", "BGSAVE", "Background saving started", "CONFIG SET appendonly yes", "OK", "SET k v", "OK")
-	info := c.do("INFO persistence")
+	c.Want("DEBUG POPULATE 100", "OK", "BGSAVE", "Background saving started", "CONFIG SET appendonly yes", "OK", "SET k v", "OK")
+	info := c.Do("INFO persistence")
 	if got := field(t, info, "aof_enabled") + field(t, info, "aof_rewrite_scheduled") + field(t, info, "rdb_bgsave_in_progress"); got != "111" {
 		t.Errorf("enabled, scheduled, saving: %s", got)
 	}
-	c.want("CONFIG SET rdb-key-save-delay 0", "OK")
-	eventually(t, "the base is written", func() bool { return field(t, c.do("INFO persistence"), "aof_rewrites") == "1" })
+	c.Want("CONFIG SET rdb-key-save-delay 0", "OK")
+	testclient.Eventually(t, "the base is written", func() bool { return field(t, c.Do("INFO persistence"), "aof_rewrites") == "1" })
 	stopServer(t, s)
 	c = dial(t, testServer(t, dir))
-	c.want("GET k", "v", "DBSIZE", "101")
+	c.Want("GET k", "v", "DBSIZE", "101")
 }
 
 // TestFirstBaseIsRetried: when the first base of an AOF that was switched on cannot be written, that is tried again until it can.
@@ -154,19 +155,19 @@ func TestFirstBaseIsRetried(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(block, "x"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c.want("SET k v", "OK", "CONFIG SET appendonly yes", "OK")
-	eventually(t, "the rewrite fails", func() bool { return field(t, c.do("INFO persistence"), "aof_last_bgrewrite_status") == "err" })
+	c.Want("SET k v", "OK", "CONFIG SET appendonly yes", "OK")
+	testclient.Eventually(t, "the rewrite fails", func() bool { return field(t, c.Do("INFO persistence"), "aof_last_bgrewrite_status") == "err" })
 	if err := os.RemoveAll(block); err != nil {
 		t.Fatal(err)
 	}
-	c.want("SET l w", "OK")
-	for end := time.Now().Add(2 * saveRetry); field(t, c.do("INFO persistence"), "aof_last_bgrewrite_status") != "ok"; time.Sleep(50 * time.Millisecond) {
+	c.Want("SET l w", "OK")
+	for end := time.Now().Add(2 * saveRetry); field(t, c.Do("INFO persistence"), "aof_last_bgrewrite_status") != "ok"; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the base is never written")
 		}
 	}
 	stopServer(t, s)
-	dial(t, testServer(t, dir)).want("MGET k l", "[v w]")
+	dial(t, testServer(t, dir)).Want("MGET k l", "[v w]")
 }
 
 // TestHistoryOverRestarts: a primary begins a history of its own at each start and knows the one before; a replica stays in its primary's.
@@ -182,7 +183,7 @@ func TestHistoryOverRestarts(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := dial(t, s)
-			c.want("SELECT 5", "OK", "SET k v", "OK", "SAVE", "OK")
+			c.Want("SELECT 5", "OK", "SET k v", "OK", "SAVE", "OK")
 			id, end := s.ReplicationID(), s.store.Log().Reserved()
 			stopServer(t, s)
 
@@ -195,7 +196,7 @@ func TestHistoryOverRestarts(t *testing.T) {
 				t.Errorf("id %s (%s), ancestors %v; it was %s up to %d", log.ID(), s.ReplicationID(), a, id, end)
 			}
 			second := log.ID()
-			dial(t, s).want("SAVE", "OK")
+			dial(t, s).Want("SAVE", "OK")
 			stopServer(t, s)
 
 			s = start("--replicaof", "127.0.0.1 1")
@@ -221,14 +222,14 @@ func TestUnloggedWritesBreakHistory(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		func() { c.want("CONFIG SET appendonly yes", "OK") },
+		func() { c.Want("CONFIG SET appendonly yes", "OK") },
 	} {
 		if _, err := s.EnsureStream(); err != nil {
 			t.Fatal(err)
 		}
 		before := s.ReplicationID()
 		s.DropStream()
-		c.want("CONFIG SET appendonly no", "OK", "SET k v", "OK")
+		c.Want("CONFIG SET appendonly no", "OK", "SET k v", "OK")
 		begin()
 		if log := s.store.Log(); log.ID() == before || len(log.Ancestors()) > 0 {
 			t.Errorf("id %s, ancestors %v after writes that were not logged; the id was %s", log.ID(), log.Ancestors(), before)
@@ -241,7 +242,7 @@ func TestPromotedWithoutAOF(t *testing.T) {
 	dir := t.TempDir()
 	s := testServer(t, dir)
 	c := dial(t, s)
-	c.want("SET old v", "OK")
+	c.Want("SET old v", "OK")
 	s.SetRole(Role{Replica: true})
 	if err := s.closeLog(); err != nil { // as ReplaceData does, whose loading then fails
 		t.Fatal(err)
@@ -251,8 +252,8 @@ func TestPromotedWithoutAOF(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	s.SetRole(Role{})
-	eventually(t, "writes are accepted", func() bool {
-		got := c.do("SET new v")
+	testclient.Eventually(t, "writes are accepted", func() bool {
+		got := c.Do("SET new v")
 		if got != "OK" && got != "-"+errNoAOF {
 			t.Fatal(got)
 		}
@@ -261,9 +262,9 @@ func TestPromotedWithoutAOF(t *testing.T) {
 	if !s.store.Log().OnDisk() {
 		t.Error("a write was accepted without an AOF")
 	}
-	eventually(t, "the base is written", func() bool { return strings.Contains(c.do("INFO persistence"), "aof_rewrite_in_progress:0") })
+	testclient.Eventually(t, "the base is written", func() bool { return strings.Contains(c.Do("INFO persistence"), "aof_rewrite_in_progress:0") })
 	stopServer(t, s)
-	dial(t, testServer(t, dir)).want("MGET old new", "[nil v]")
+	dial(t, testServer(t, dir)).Want("MGET old new", "[nil v]")
 }
 
 // TestRewriteBesideMemoryLog: BGREWRITEAOF with appendonly off writes an AOF and leaves the stream alone.
@@ -274,14 +275,14 @@ func TestRewriteBesideMemoryLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dial(t, s)
-	c.want("SET a 1", "OK", "BGREWRITEAOF", "Background append only file rewriting started", "SET b 2", "OK")
-	eventually(t, "it ends", func() bool { return field(t, c.do("INFO persistence"), "aof_rewrites") == "1" })
-	c.want("SET c 3", "OK")
+	c.Want("SET a 1", "OK", "BGREWRITEAOF", "Background append only file rewriting started", "SET b 2", "OK")
+	testclient.Eventually(t, "it ends", func() bool { return field(t, c.Do("INFO persistence"), "aof_rewrites") == "1" })
+	c.Want("SET c 3", "OK")
 	if got := tailBytes(t, s, 0); bytes.Count(got, []byte("SET")) != 3 {
 		t.Errorf("%q", got)
 	}
 	stopServer(t, s)
-	dial(t, testServer(t, dir)).want("GET a", "1")
+	dial(t, testServer(t, dir)).Want("GET a", "1")
 }
 
 // TestDurableOffset: until its first base is written an AOF that was switched on promises nothing, and the server does not end by itself.
@@ -292,7 +293,7 @@ func TestDurableOffset(t *testing.T) {
 	if _, ok := s.DurableOffset(); ok {
 		t.Error("durable without an AOF")
 	}
-	c.want("DEBUG POPULATE 100", "OK", "CONFIG SET appendonly yes", "OK", "SET k v", "OK")
+	c.Want("DEBUG POPULATE 100", "OK", "CONFIG SET appendonly yes", "OK", "SET k v", "OK")
 	if err := s.syncLog(s.store.Log()); err != nil {
 		t.Fatal(err)
 	}
@@ -302,12 +303,12 @@ func TestDurableOffset(t *testing.T) {
 	if err := s.Shutdown(0); err != errShutdownFails {
 		t.Errorf("a shutdown that loses everything: %v", err)
 	}
-	c.want("CONFIG SET rdb-key-save-delay 0", "OK")
-	eventually(t, "the base is written", func() bool { _, ok := s.DurableOffset(); return ok })
+	c.Want("CONFIG SET rdb-key-save-delay 0", "OK")
+	testclient.Eventually(t, "the base is written", func() bool { _, ok := s.DurableOffset(); return ok })
 	if off, _ := s.DurableOffset(); off != s.store.Log().Reserved() {
 		t.Errorf("durable up to %d of %d", off, s.store.Log().Reserved())
 	}
-	c.want("CONFIG SET appendonly no", "OK")
+	c.Want("CONFIG SET appendonly no", "OK")
 	if _, ok := s.DurableOffset(); ok {
 		t.Error("durable with the AOF off")
 	}

@@ -12,12 +12,12 @@ func TestEvictedWithoutHelp(t *testing.T) {
 	s := testServer(t, t.TempDir(), "--appendonly", "no", "--maxmemory-clients", fmt.Sprint(limit))
 	for range 20 {
 		c := dial(t, s)
-		c.want("PING", "PONG")
+		c.Want("PING", "PONG")
 		// All but the end of it: over the limit by less than what a loop's sum may be wrong by within a turn.
-		if _, err := c.c.Write([]byte(fmt.Sprintf("*1\r\n$%d\r\n%s", limit, strings.Repeat("v", limit)))); err != nil {
+		if _, err := c.Conn.Write([]byte(fmt.Sprintf("*1\r\n$%d\r\n%s", limit, strings.Repeat("v", limit)))); err != nil {
 			continue // evicted before it was all written
 		}
-		if b, err := c.r.ReadByte(); err == nil {
+		if b, err := c.R.ReadByte(); err == nil {
 			t.Fatalf("read %q", b)
 		} else if strings.Contains(err.Error(), "timeout") {
 			t.Fatal("a client over the limit stays")

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tidemark/engine/testclient"
 )
 
 // replay has r apply a log in pieces that end where an effect does, as package aof does, with the pieces' bytes gone afterwards.
@@ -38,9 +40,9 @@ func TestReplayInLanes(t *testing.T) {
 	source := testServer(t, t.TempDir(), "--enable-debug-command", "yes", "--appendfsync", "no")
 	randomWrites(t, source, rnd, 3000)
 	c := dial(t, source)
-	eventually(t, "what expires has expired", func() bool { return !strings.Contains(c.do("INFO keyspace"), "expires=1") })
+	testclient.Eventually(t, "what expires has expired", func() bool { return !strings.Contains(c.Do("INFO keyspace"), "expires=1") })
 	stream := logBytes(t, source, 0)
-	want := c.do("DEBUG DIGEST")
+	want := c.Do("DEBUG DIGEST")
 	for _, lanes := range []int{0, 1, 2, 3, mostLanes} {
 		for name, piece := range map[string]func() int{
 			"all":    func() int { return len(stream) },
@@ -56,7 +58,7 @@ func TestReplayInLanes(t *testing.T) {
 				r.want = lanes
 				replay(t, r, stream, piece)
 				s.endLoading()
-				if got := dial(t, s).do("DEBUG DIGEST"); got != want {
+				if got := dial(t, s).Do("DEBUG DIGEST"); got != want {
 					t.Errorf("digest %s, the source's is %s", got, want)
 				}
 				if r.errors > 0 {
@@ -76,7 +78,7 @@ func TestReplayOrder(t *testing.T) {
 	sc, tc := dial(t, source), dial(t, target)
 	fill := func() {
 		for i := range around {
-			sc.want(fmt.Sprint("SET fill", i%20, " x"), "OK")
+			sc.Want(fmt.Sprint("SET fill", i%20, " x"), "OK")
 		}
 	}
 	for _, c := range []struct{ name, commands string }{
@@ -116,20 +118,20 @@ func TestReplayOrder(t *testing.T) {
 		{"GETDEL", "SET k 1\nGETDEL k\nAPPEND k 2\nRENAME k l"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			sc.want("FLUSHALL", "OK")
+			sc.Want("FLUSHALL", "OK")
 			from := source.logOffset()
 			fill()
 			for line := range strings.Lines(c.commands) {
-				if got := sc.do(strings.TrimSpace(line)); strings.Contains(got, "ERR") || strings.Contains(got, "WRONGTYPE") {
+				if got := sc.Do(strings.TrimSpace(line)); strings.Contains(got, "ERR") || strings.Contains(got, "WRONGTYPE") {
 					t.Fatalf("%s: %s", line, got)
 				}
 			}
 			fill()
-			stream, want := logBytes(t, source, from), sc.do("DEBUG DIGEST")
+			stream, want := logBytes(t, source, from), sc.Do("DEBUG DIGEST")
 			logged := bytes.Count(stream, []byte("\r\n*")) + 1 - 2*around
 			for first := range logged + 1 { // a batch begins with the first of the commands, the second, ...
 				shift := (2*replayBatch - around + replayBatch - first) % replayBatch
-				tc.want("FLUSHALL", "OK")
+				tc.Want("FLUSHALL", "OK")
 				if err := target.beginLoading(0); err != nil {
 					t.Fatal(err)
 				}
@@ -137,7 +139,7 @@ func TestReplayOrder(t *testing.T) {
 				r.want = mostLanes
 				replay(t, r, append(bytes.Repeat([]byte("*3\r\n$3\r\nSET\r\n$5\r\nfill0\r\n$1\r\nx\r\n"), shift), stream...), func() int { return 1 << 20 })
 				target.endLoading()
-				if got := tc.do("DEBUG DIGEST"); got != want {
+				if got := tc.Do("DEBUG DIGEST"); got != want {
 					t.Fatalf("%d commands before: digest %s, the source's is %s", shift, got, want)
 				}
 				if r.errors > 0 {
@@ -181,7 +183,7 @@ func TestReplayedErrors(t *testing.T) {
 		"expected '*'":              "+OK\r\n",
 		"unknown command 'NOTHING'": "*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$4\r\nmore\r\n*1\r\n$7\r\nNOTHING\r\n" + ex,
 	} {
-		dial(t, s).want("FLUSHALL", "OK")
+		dial(t, s).Want("FLUSHALL", "OK")
 		r := s.newReplayer()
 		r.want = 2
 		n, err := r.Apply([]byte(good.String()+bad), 0)
@@ -189,7 +191,7 @@ func TestReplayedErrors(t *testing.T) {
 			t.Errorf("%d of %d bytes, %v, want %q", n, end, err, name)
 		}
 		r.Finish()
-		dial(t, s).want("DBSIZE", "20000", "EXISTS more", "0")
+		dial(t, s).Want("DBSIZE", "20000", "EXISTS more", "0")
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "log"))
 	if err != nil {

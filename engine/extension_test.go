@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tidemark/engine/command"
+	"tidemark/engine/testclient"
 	"tidemark/netio"
 )
 
@@ -116,58 +117,58 @@ func TestBlocked(t *testing.T) {
 	admin := dial(t, s)
 	blocked := func(n int) {
 		t.Helper()
-		eventually(t, strconv.Itoa(n)+" clients wait", func() bool {
-			return strings.Contains(admin.do("INFO clients"), "\r\nblocked_clients:"+strconv.Itoa(n)+"\r\n")
+		testclient.Eventually(t, strconv.Itoa(n)+" clients wait", func() bool {
+			return strings.Contains(admin.Do("INFO clients"), "\r\nblocked_clients:"+strconv.Itoa(n)+"\r\n")
 		})
 	}
 	for _, how := range []string{"poll", "wait"} {
 		cmd := "GATE." + how
 		c := dial(t, s)
-		id := c.do("CLIENT ID")
-		c.want(cmd+" a"+how+" 20", "nil", "PING", "PONG")
-		c.send(cmd + " a" + how + " 0")
+		id := c.Do("CLIENT ID")
+		c.Want(cmd+" a"+how+" 20", "nil", "PING", "PONG")
+		c.Send(cmd + " a" + how + " 0")
 		blocked(1)
-		if line := admin.do("CLIENT LIST ID " + id); !strings.Contains(line, " flags=b ") {
+		if line := admin.Do("CLIENT LIST ID " + id); !strings.Contains(line, " flags=b ") {
 			t.Error(line)
 		}
-		c.send("ECHO behind")
-		admin.want("GATE.OPEN a"+how, "OK")
-		if got := c.reply() + ", " + c.reply(); got != "through a"+how+", behind" {
+		c.Send("ECHO behind")
+		admin.Want("GATE.OPEN a"+how, "OK")
+		if got := c.Reply() + ", " + c.Reply(); got != "through a"+how+", behind" {
 			t.Error(got)
 		}
 		blocked(0)
-		c.send(cmd + " b" + how + " 60000")
+		c.Send(cmd + " b" + how + " 60000")
 		blocked(1)
-		if got := admin.do("INFO clients"); !strings.Contains(got, "clients_in_timeout_table:1\r\n") {
+		if got := admin.Do("INFO clients"); !strings.Contains(got, "clients_in_timeout_table:1\r\n") {
 			t.Error(got)
 		}
-		admin.want("CLIENT UNBLOCK "+id, "1", "CLIENT UNBLOCK "+id+"9", "0")
-		if got := c.reply(); got != "nil" {
+		admin.Want("CLIENT UNBLOCK "+id, "1", "CLIENT UNBLOCK "+id+"9", "0")
+		if got := c.Reply(); got != "nil" {
 			t.Error(got)
 		}
-		c.send(cmd + " b" + how + " 0")
+		c.Send(cmd + " b" + how + " 0")
 		blocked(1)
-		admin.want("CLIENT UNBLOCK "+id+" ERROR", "1")
-		if got := c.reply(); got != "-UNBLOCKED client unblocked via CLIENT UNBLOCK" {
+		admin.Want("CLIENT UNBLOCK "+id+" ERROR", "1")
+		if got := c.Reply(); got != "-UNBLOCKED client unblocked via CLIENT UNBLOCK" {
 			t.Error(got)
 		}
-		c.send(cmd + " b" + how + " 0")
+		c.Send(cmd + " b" + how + " 0")
 		blocked(1)
 		gone := g.ended[EndGone].Load()
-		c.c.Close()
-		eventually(t, "the wait of a client that left ends", func() bool { return g.ended[EndGone].Load() == gone+1 })
+		c.Conn.Close()
+		testclient.Eventually(t, "the wait of a client that left ends", func() bool { return g.ended[EndGone].Load() == gone+1 })
 		blocked(0)
 	}
-	var all []*client
+	var all []*testclient.Client
 	for i := range 30 {
 		c := dial(t, s)
-		c.send([]string{"GATE.POLL", "GATE.WAIT"}[i%2] + " never 0")
+		c.Send([]string{"GATE.POLL", "GATE.WAIT"}[i%2] + " never 0")
 		all = append(all, c)
 	}
 	blocked(30)
 	// Some in the middle end by themselves.
 	for _, i := range []int{3, 4, 17, 29} {
-		all[i].c.Close()
+		all[i].Conn.Close()
 	}
 	blocked(26)
 	s.UnblockAll("UNBLOCKED for a test")
@@ -175,10 +176,10 @@ func TestBlocked(t *testing.T) {
 		if i == 3 || i == 4 || i == 17 || i == 29 {
 			continue
 		}
-		if got := c.reply(); got != "-UNBLOCKED for a test" {
+		if got := c.Reply(); got != "-UNBLOCKED for a test" {
 			t.Fatal(got)
 		}
-		if _, err := c.r.ReadByte(); err == nil {
+		if _, err := c.R.ReadByte(); err == nil {
 			t.Fatal("not closed")
 		}
 	}
@@ -190,34 +191,34 @@ func TestReplicaSession(t *testing.T) {
 	g := newGates()
 	s := testServerWith(t, g, t.TempDir(), "--timeout", "1")
 	admin, c := dial(t, s), dial(t, s)
-	id := c.do("CLIENT ID")
-	c.want("GATE.REPLICA x", "now x")
-	c.send("PING")
-	c.send("SET a 1")
-	c.send("CLIENT REPLY ON")
-	c.send("WAIT 1 10")
-	c.send("RESET")
-	eventually(t, "its commands run", func() bool { return admin.do("GET a") == "1" })
-	for _, line := range []string{admin.do("CLIENT LIST TYPE replica"), admin.do("CLIENT LIST ID " + id)} {
+	id := c.Do("CLIENT ID")
+	c.Want("GATE.REPLICA x", "now x")
+	c.Send("PING")
+	c.Send("SET a 1")
+	c.Send("CLIENT REPLY ON")
+	c.Send("WAIT 1 10")
+	c.Send("RESET")
+	testclient.Eventually(t, "its commands run", func() bool { return admin.Do("GET a") == "1" })
+	for _, line := range []string{admin.Do("CLIENT LIST TYPE replica"), admin.Do("CLIENT LIST ID " + id)} {
 		if !strings.Contains(line, "id="+id+" ") || !strings.Contains(line, " flags=S") {
 			t.Errorf("the replica's line: %q", line)
 		}
 	}
-	if got := admin.do("INFO clients"); !strings.Contains(got, "connected_clients:1\r\n") {
+	if got := admin.Do("INFO clients"); !strings.Contains(got, "connected_clients:1\r\n") {
 		t.Error(got)
 	}
-	eventually(t, "LoopProgress is called after a commit", func() bool { return g.progress.Load() > 0 })
-	admin.c.Close()
+	testclient.Eventually(t, "LoopProgress is called after a commit", func() bool { return g.progress.Load() > 0 })
+	admin.Conn.Close()
 	time.Sleep(2200 * time.Millisecond) // the timeout is over for anybody else
 	admin = dial(t, s)
-	if got := admin.do("CLIENT KILL TYPE replica"); got != "1" {
+	if got := admin.Do("CLIENT KILL TYPE replica"); got != "1" {
 		t.Error(got)
 	}
-	if b, err := c.r.ReadByte(); err == nil {
+	if b, err := c.R.ReadByte(); err == nil {
 		t.Errorf("the replica got %q", b)
 	}
-	eventually(t, "the extension hears of it", func() bool { return g.closed.Load() == 1 })
-	admin.want("ROLE x", "mine")
+	testclient.Eventually(t, "the extension hears of it", func() bool { return g.closed.Load() == 1 })
+	admin.Want("ROLE x", "mine")
 	stopServer(t, s)
 	if !g.stopped.Load() {
 		t.Error("the extension was not told of the end")

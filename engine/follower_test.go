@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tidemark/engine/testclient"
 	"tidemark/netio"
 )
 
@@ -107,19 +108,19 @@ func randomWrites(t testing.TB, s *Server, rnd *rand.Rand, n int) {
 		few = i/200%2 == 1
 		switch rnd.IntN(40) {
 		case 0:
-			c.do("MULTI")
+			c.Do("MULTI")
 			for range rnd.IntN(150) {
-				c.do(one())
+				c.Do(one())
 			}
-			c.do("EXEC")
+			c.Do("EXEC")
 		case 1:
 			if rnd.IntN(20) == 0 {
-				c.do("FLUSHDB")
+				c.Do("FLUSHDB")
 			} else {
-				c.do("SWAPDB 0 1")
+				c.Do("SWAPDB 0 1")
 			}
 		default:
-			c.do(one())
+			c.Do(one())
 		}
 	}
 }
@@ -133,11 +134,11 @@ func TestFollower(t *testing.T) {
 	randomWrites(t, primary, rnd, 1500)
 	time.Sleep(60 * time.Millisecond) // expiries
 	pc := dial(t, primary)
-	eventually(t, "what expires has expired", func() bool {
-		return field(t, pc.do("INFO keyspace")+"\r\ndbx:", "dbx") == "" && !strings.Contains(pc.do("INFO keyspace"), "expires=1")
+	testclient.Eventually(t, "what expires has expired", func() bool {
+		return field(t, pc.Do("INFO keyspace")+"\r\ndbx:", "dbx") == "" && !strings.Contains(pc.Do("INFO keyspace"), "expires=1")
 	})
 	stream := logBytes(t, primary, 0)
-	want := pc.do("DEBUG DIGEST")
+	want := pc.Do("DEBUG DIGEST")
 	for name, piece := range map[string]func() int{
 		"all":    func() int { return len(stream) },
 		"turns":  func() int { return 256 << 10 },
@@ -149,7 +150,7 @@ func TestFollower(t *testing.T) {
 			s.SetRole(Role{Replica: true, LinkUp: true})
 			feed(t, s, 0, stream, piece)
 			c := dial(t, s)
-			if got := c.do("DEBUG DIGEST"); got != want {
+			if got := c.Do("DEBUG DIGEST"); got != want {
 				t.Errorf("digest %s, the primary's is %s", got, want)
 			}
 			if got := logBytes(t, s, 0); !bytes.Equal(got, stream) {
@@ -158,7 +159,7 @@ func TestFollower(t *testing.T) {
 			db := s.StreamDB()
 			stopServer(t, s)
 			s = testServer(t, dir, "--enable-debug-command", "yes")
-			if got := dial(t, s).do("DEBUG DIGEST"); got != want {
+			if got := dial(t, s).Do("DEBUG DIGEST"); got != want {
 				t.Errorf("digest after a restart %s, the primary's is %s", got, want)
 			}
 			s.SetRole(Role{Replica: true})
@@ -191,9 +192,9 @@ func TestFollowerBytewise(t *testing.T) {
 		{cmd("SET", "late", "1", "PXAT", "1000"), "EXISTS late", "0", "0"}, // expired long ago: it is there, but reads as absent
 	}
 	f := s.NewFollower(0)
-	c.do("SELECT 2")
+	c.Do("SELECT 2")
 	for _, x := range steps {
-		c.want(x.query, x.before)
+		c.Want(x.query, x.before)
 		at := 0
 		for have := 1; have <= len(x.stream); have++ {
 			var n int
@@ -206,15 +207,15 @@ func TestFollowerBytewise(t *testing.T) {
 				t.Fatal("executed before it was there")
 			}
 			if have == len(x.stream)-1 {
-				c.want(x.query, x.before)
+				c.Want(x.query, x.before)
 			}
 		}
 		if at != len(x.stream) {
 			t.Fatalf("%q is left", x.stream[at:])
 		}
-		c.want(x.query, x.after)
+		c.Want(x.query, x.after)
 	}
-	c.want("DBSIZE", "3")
+	c.Want("DBSIZE", "3")
 	if !f.GetAck() || f.GetAck() {
 		t.Error("REPLCONF GETACK was not told, or twice")
 	}
@@ -258,7 +259,7 @@ func TestFollowerErrors(t *testing.T) {
 		if n != len(good) {
 			t.Errorf("%q: %d bytes were taken, %d are good", stream, n, len(good))
 		}
-		dial(t, s).want("GET a", "1", "DBSIZE", "1")
+		dial(t, s).Want("GET a", "1", "DBSIZE", "1")
 		if got := string(logBytes(t, s, 0)); got != good {
 			t.Errorf("the log is %q", got)
 		}
@@ -271,13 +272,13 @@ const ex = "*1\r\n$4\r\nEXEC\r\n"
 func TestFollowerReaders(t *testing.T) {
 	primary := testServer(t, t.TempDir(), "--enable-debug-command", "yes", "--appendfsync", "no")
 	pc := dial(t, primary)
-	pc.do("SELECT 1") // rewrites then begin in the middle of a database
+	pc.Do("SELECT 1") // rewrites then begin in the middle of a database
 	const rounds = 3000
 	for i := 1; i <= rounds; i++ {
-		pc.do("MULTI")
-		pc.do(fmt.Sprintf("SET a %d", i))
-		pc.do(fmt.Sprintf("SET b %d", i))
-		pc.do("EXEC")
+		pc.Do("MULTI")
+		pc.Do(fmt.Sprintf("SET a %d", i))
+		pc.Do(fmt.Sprintf("SET b %d", i))
+		pc.Do("EXEC")
 	}
 	stream := logBytes(t, primary, 0)
 	dir := t.TempDir()
@@ -287,7 +288,7 @@ func TestFollowerReaders(t *testing.T) {
 	stop := make(chan struct{})
 	for range 4 {
 		c := dial(t, s)
-		c.do("SELECT 1")
+		c.Do("SELECT 1")
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -298,7 +299,7 @@ func TestFollowerReaders(t *testing.T) {
 					return
 				default:
 				}
-				got := c.do("MGET a b")
+				got := c.Do("MGET a b")
 				var a, b int
 				if fmt.Sscanf(got, "[%d %d]", &a, &b); a != b || a < last {
 					t.Errorf("%s after %d", got, last)
@@ -320,7 +321,7 @@ func TestFollowerReaders(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				admin.do("BGREWRITEAOF")
+				admin.Do("BGREWRITEAOF")
 				time.Sleep(3 * time.Millisecond)
 			}
 		}
@@ -331,14 +332,14 @@ func TestFollowerReaders(t *testing.T) {
 	if got := logBytes(t, s, s.store.Log().Oldest()); !bytes.HasSuffix(stream, got) {
 		t.Error("the log after rewrites is not the stream's end")
 	}
-	eventually(t, "the rewrites end", func() bool { return strings.Contains(admin.do("INFO persistence"), "aof_rewrite_in_progress:0") })
+	testclient.Eventually(t, "the rewrites end", func() bool { return strings.Contains(admin.Do("INFO persistence"), "aof_rewrite_in_progress:0") })
 	stopServer(t, s)
 	s = testServer(t, dir)
 	s.SetRole(Role{Replica: true})
 	if got := s.StreamDB(); got != 1 {
 		t.Errorf("after a rewrite and a restart the stream is in database %d", got)
 	}
-	dial(t, s).want("SELECT 1", "OK", "MGET a b", fmt.Sprintf("[%d %d]", rounds, rounds))
+	dial(t, s).Want("SELECT 1", "OK", "MGET a b", fmt.Sprintf("[%d %d]", rounds, rounds))
 }
 
 // TestPromotion: a server that ceases to follow in the middle of a database writes its own effects with their SELECT.
@@ -350,12 +351,12 @@ func TestPromotion(t *testing.T) {
 	feed(t, s, 0, stream, func() int { return len(stream) })
 	s.SetRole(Role{})
 	c := dial(t, s)
-	c.want("SELECT 3", "OK", "SET b 2", "OK", "SELECT 0", "OK", "SET c 3", "OK")
+	c.Want("SELECT 3", "OK", "SET b 2", "OK", "SELECT 0", "OK", "SET c 3", "OK")
 	if got := string(logBytes(t, s, int64(len(stream)))); !strings.HasPrefix(got, "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n") {
 		t.Errorf("%q", got)
 	}
 	stopServer(t, s)
 	s = testServer(t, dir)
 	c = dial(t, s)
-	c.want("GET c", "3", "SELECT 3", "OK", "MGET a b", "[1 2]")
+	c.Want("GET c", "3", "SELECT 3", "OK", "MGET a b", "[1 2]")
 }

@@ -8,6 +8,7 @@ import (
 
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
+	"tidemark/engine/testclient"
 	"tidemark/netio/resp"
 )
 
@@ -45,67 +46,67 @@ func TestBlockedOnKeys(t *testing.T) {
 			admin := dial(t, s)
 			blocked := func(n int) {
 				t.Helper()
-				eventually(t, fmt.Sprint(n, " clients wait"), func() bool {
-					return strings.Contains(admin.do("INFO clients"), fmt.Sprintf("\r\nblocked_clients:%d\r\n", n))
+				testclient.Eventually(t, fmt.Sprint(n, " clients wait"), func() bool {
+					return strings.Contains(admin.Do("INFO clients"), fmt.Sprintf("\r\nblocked_clients:%d\r\n", n))
 				})
 			}
-			var all []*client
+			var all []*testclient.Client
 			for i := range 12 {
 				c := dial(t, s)
-				c.send("TAKE k 0")
+				c.Send("TAKE k 0")
 				blocked(i + 1)
 				all = append(all, c)
 			}
 			for i, c := range all {
-				admin.want(fmt.Sprint("SET k ", i), "OK", "EXISTS k", "0")
-				if got := c.reply(); got != fmt.Sprint(i) {
+				admin.Want(fmt.Sprint("SET k ", i), "OK", "EXISTS k", "0")
+				if got := c.Reply(); got != fmt.Sprint(i) {
 					t.Fatalf("client %d got %q", i, got)
 				}
-				c.want("PING", "PONG")
+				c.Want("PING", "PONG")
 			}
 			blocked(0)
 			// Two wait and an EXEC serves one, with what it left behind.
-			all[0].send("TAKE k 0")
+			all[0].Send("TAKE k 0")
 			blocked(1)
-			all[1].send("TAKE k 0")
+			all[1].Send("TAKE k 0")
 			blocked(2)
-			admin.want("MULTI", "OK", "SET k one", "QUEUED", "DEL k", "QUEUED", "SET k two", "QUEUED", "TAKE other 0", "QUEUED")
-			admin.want("EXEC", "[OK 1 OK nil]")
-			if got := all[0].reply(); got != "two" {
+			admin.Want("MULTI", "OK", "SET k one", "QUEUED", "DEL k", "QUEUED", "SET k two", "QUEUED", "TAKE other 0", "QUEUED")
+			admin.Want("EXEC", "[OK 1 OK nil]")
+			if got := all[0].Reply(); got != "two" {
 				t.Errorf("%q", got)
 			}
 			blocked(1)
-			id := all[2].do("CLIENT ID")
-			all[2].send("TAKE k 0")
+			id := all[2].Do("CLIENT ID")
+			all[2].Send("TAKE k 0")
 			blocked(2)
-			admin.want("CLIENT UNBLOCK "+id+" ERROR", "1")
-			if got := all[2].reply(); got != "-UNBLOCKED client unblocked via CLIENT UNBLOCK" {
+			admin.Want("CLIENT UNBLOCK "+id+" ERROR", "1")
+			if got := all[2].Reply(); got != "-UNBLOCKED client unblocked via CLIENT UNBLOCK" {
 				t.Error(got)
 			}
-			all[3].want("TAKE k 30", "nil")
-			all[4].send("TAKE k 0")
+			all[3].Want("TAKE k 30", "nil")
+			all[4].Send("TAKE k 0")
 			blocked(2)
-			all[4].c.Close()
+			all[4].Conn.Close()
 			blocked(1)
-			admin.want("SET k three", "OK")
-			if got := all[1].reply(); got != "three" {
+			admin.Want("SET k three", "OK")
+			if got := all[1].Reply(); got != "three" {
 				t.Error(got)
 			}
 			// Nobody waits: it stays. A rename and another database serve, too.
-			admin.want("SET k four", "OK", "EXISTS k", "1")
-			all[1].send("TAKE k2 0")
+			admin.Want("SET k four", "OK", "EXISTS k", "1")
+			all[1].Send("TAKE k2 0")
 			blocked(1)
-			admin.want("RENAME k k2", "OK")
-			if got := all[1].reply(); got != "four" {
+			admin.Want("RENAME k k2", "OK")
+			if got := all[1].Reply(); got != "four" {
 				t.Error(got)
 			}
-			all[1].send("TAKE k3 0")
+			all[1].Send("TAKE k3 0")
 			blocked(1)
-			admin.want("SELECT 1", "OK", "SET k3 five", "OK", "SWAPDB 0 1", "OK")
-			if got := all[1].reply(); got != "five" {
+			admin.Want("SELECT 1", "OK", "SET k3 five", "OK", "SWAPDB 0 1", "OK")
+			if got := all[1].Reply(); got != "five" {
 				t.Error(got)
 			}
-			admin.want("DBSIZE", "0", "SELECT 0", "OK", "DBSIZE", "0")
+			admin.Want("DBSIZE", "0", "SELECT 0", "OK", "DBSIZE", "0")
 		})
 	}
 }
@@ -117,18 +118,18 @@ func TestThousandsWaitForOneKey(t *testing.T) {
 	admin := dial(t, s)
 	blocked := func(n int) {
 		t.Helper()
-		eventually(t, fmt.Sprint(n, " clients wait"), func() bool {
-			return strings.Contains(admin.do("INFO clients"), fmt.Sprintf("\r\nblocked_clients:%d\r\n", n))
+		testclient.Eventually(t, fmt.Sprint(n, " clients wait"), func() bool {
+			return strings.Contains(admin.Do("INFO clients"), fmt.Sprintf("\r\nblocked_clients:%d\r\n", n))
 		})
 	}
-	var all []*client
+	var all []*testclient.Client
 	for range clients {
 		all = append(all, dial(t, s))
 	}
-	admin.want("PING", "PONG")
+	admin.Want("PING", "PONG")
 	before := runtime.NumGoroutine()
 	for i, c := range all {
-		c.send("BRPOP other q other2 100")
+		c.Send("BRPOP other q other2 100")
 		if i%group == group-1 {
 			blocked(i + 1)
 		}
@@ -136,7 +137,7 @@ func TestThousandsWaitForOneKey(t *testing.T) {
 	if now := runtime.NumGoroutine(); now > before+5 {
 		t.Errorf("%d goroutines before, %d while %d clients wait", before, now, clients)
 	}
-	info := admin.do("INFO clients")
+	info := admin.Do("INFO clients")
 	for _, want := range []string{"clients_in_timeout_table:2000", "total_blocking_keys:3"} {
 		if !strings.Contains(info, want) {
 			t.Errorf("no %s in %s", want, info)
@@ -149,14 +150,14 @@ func TestThousandsWaitForOneKey(t *testing.T) {
 		for i := range n {
 			line += fmt.Sprint(" e", next+i)
 		}
-		admin.want(line, fmt.Sprint(n))
+		admin.Want(line, fmt.Sprint(n))
 		next += n
 	}
 	seen := map[string]bool{}
-	served := func(list []*client, from, to int) {
+	served := func(list []*testclient.Client, from, to int) {
 		t.Helper()
 		for _, c := range list {
-			got := c.reply()
+			got := c.Reply()
 			var n int
 			if _, err := fmt.Sscanf(got, "[q e%d]", &n); err != nil || n < from || n >= to || seen[got] {
 				t.Fatalf("%q is not one of the elements from %d to %d that are still to be had", got, from, to)
@@ -176,18 +177,18 @@ func TestThousandsWaitForOneKey(t *testing.T) {
 	// One group leaves, one is told to.
 	rest := all[clients/2:]
 	for _, c := range rest[:group] {
-		c.c.Close()
+		c.Conn.Close()
 	}
 	blocked(clients/2 - group)
 	id := ""
 	for _, c := range rest[group : 2*group] {
-		for line := range strings.Lines(admin.do("CLIENT LIST")) {
-			if strings.Contains(line, " addr="+c.c.LocalAddr().String()+" ") {
+		for line := range strings.Lines(admin.Do("CLIENT LIST")) {
+			if strings.Contains(line, " addr="+c.Conn.LocalAddr().String()+" ") {
 				id = strings.Fields(line)[0][len("id="):]
 			}
 		}
-		admin.want("CLIENT UNBLOCK "+id, "1")
-		if got := c.reply(); got != "nil" {
+		admin.Want("CLIENT UNBLOCK "+id, "1")
+		if got := c.Reply(); got != "nil" {
 			t.Fatalf("told to stop waiting, a client got %q", got)
 		}
 	}
@@ -195,9 +196,9 @@ func TestThousandsWaitForOneKey(t *testing.T) {
 	rest = rest[2*group:]
 	push(len(rest) + 1)
 	served(rest, next-len(rest)-1, next)
-	admin.want("LLEN q", "1")
+	admin.Want("LLEN q", "1")
 	blocked(0)
-	if info := admin.do("INFO clients"); !strings.Contains(info, "total_blocking_keys:0") {
+	if info := admin.Do("INFO clients"); !strings.Contains(info, "total_blocking_keys:0") {
 		t.Error(info)
 	}
 }

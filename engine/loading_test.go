@@ -12,29 +12,18 @@ import (
 	"time"
 
 	"tidemark/engine/config"
-	"tidemark/engine/serverlog"
+	"tidemark/engine/testclient"
 )
 
 // startOnly is testServer without waiting for the data.
 func startOnly(t *testing.T, dir string, options ...string) *Server {
 	t.Helper()
-	inv, err := config.ParseArgs(append([]string{"--port", freePort(t), "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, options...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := config.Read(inv, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log, err := serverlog.New(serverlog.Options{Path: filepath.Join(dir, "log")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg, log := testclient.Setup(t, dir, testclient.FreePort(t), options...)
 	s, err := Start(cfg, log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stopServer(t, s); log.Close() })
+	t.Cleanup(func() { stopServer(t, s) })
 	return s
 }
 
@@ -44,11 +33,11 @@ func filled(t *testing.T, keys int, aof string) string {
 	dir := t.TempDir()
 	s := testServer(t, dir, "--appendonly", aof, "--enable-debug-command", "yes")
 	c := dial(t, s)
-	c.want("DEBUG POPULATE "+strconv.Itoa(keys), "OK", "SET last 1", "OK", "SAVE", "OK")
+	c.Want("DEBUG POPULATE "+strconv.Itoa(keys), "OK", "SET last 1", "OK", "SAVE", "OK")
 	if aof == "yes" {
-		c.want("BGREWRITEAOF", "Background append only file rewriting started")
-		eventually(t, "the rewrite ends", func() bool { return strings.Contains(c.do("INFO persistence"), "aof_rewrite_in_progress:0") })
-		c.want("SET last 2", "OK")
+		c.Want("BGREWRITEAOF", "Background append only file rewriting started")
+		testclient.Eventually(t, "the rewrite ends", func() bool { return strings.Contains(c.Do("INFO persistence"), "aof_rewrite_in_progress:0") })
+		c.Want("SET last 2", "OK")
 	}
 	stopServer(t, s)
 	return dir
@@ -70,12 +59,12 @@ func TestLoading(t *testing.T) {
 		dir := filled(t, 3000, aof)
 		s := startOnly(t, dir, "--appendonly", aof, "--key-load-delay", "2000", "--enable-debug-command", "yes")
 		c := dial(t, s)
-		c.want("GET last", "-"+errLoading, "SET last 3", "-"+errLoading, "PING", "-"+errLoading, "TTL k", "-"+errLoading,
+		c.Want("GET last", "-"+errLoading, "SET last 3", "-"+errLoading, "PING", "-"+errLoading, "TTL k", "-"+errLoading,
 			"SELECT 1", "OK", "SELECT 0", "OK", "ECHO x", "x", "CONFIG SET maxmemory 100mb", "OK", "CONFIG SET appendfsync always", "OK",
 			"CONFIG SET appendonly yes", "-"+errLoading, "DEBUG RELOAD", "-"+errLoading, "DEBUG POPULATE 5", "-"+errLoading,
 			"MULTI", "OK", "GET last", "-"+errLoading, "EXEC", "-"+errExecAbort, "BGSAVE", "-"+errLoading)
-		eventually(t, "some bytes are loaded", func() bool { return field(t, c.do("INFO persistence"), "loading_loaded_bytes") != "0" })
-		info := c.do("INFO persistence")
+		testclient.Eventually(t, "some bytes are loaded", func() bool { return field(t, c.Do("INFO persistence"), "loading_loaded_bytes") != "0" })
+		info := c.Do("INFO persistence")
 		for name, want := range map[string]string{"loading": "1", "async_loading": "0"} {
 			if got := field(t, info, name); got != want {
 				t.Errorf("%s is %s", name, got)
@@ -94,13 +83,13 @@ func TestLoading(t *testing.T) {
 			t.Errorf("loading_loaded_perc: %s", field(t, info, "loading_loaded_perc"))
 		}
 		field(t, info, "loading_eta_seconds")
-		c.want("CONFIG SET key-load-delay 0", "OK")
+		c.Want("CONFIG SET key-load-delay 0", "OK")
 		if err := s.WaitLoaded(); err != nil {
 			t.Fatal(err)
 		}
 		want := map[string]string{"no": "1", "yes": "2"}[aof]
-		c.want("GET last", want, "DBSIZE", "3001", "CONFIG GET appendfsync", "[appendfsync always]")
-		info = c.do("INFO persistence")
+		c.Want("GET last", want, "DBSIZE", "3001", "CONFIG GET appendfsync", "[appendfsync always]")
+		info = c.Do("INFO persistence")
 		if field(t, info, "loading") != "0" || strings.Contains(info, "loading_start_time") {
 			t.Errorf("after loading:\n%s", info)
 		}
@@ -126,9 +115,9 @@ func TestShutdownWhileLoading(t *testing.T) {
 		}
 		s := startOnly(t, dir, "--appendonly", aof, "--key-load-delay", "100000")
 		c := dial(t, s)
-		c.want("GET last", "-"+errLoading)
+		c.Want("GET last", "-"+errLoading)
 		start := time.Now()
-		c.send("SHUTDOWN SAVE")
+		c.Send("SHUTDOWN SAVE")
 		if err := s.WaitLoaded(); !errors.Is(err, ErrStopped) {
 			t.Errorf("WaitLoaded: %v", err)
 		}
@@ -141,7 +130,7 @@ func TestShutdownWhileLoading(t *testing.T) {
 			t.Errorf("the RDB file was written, or went: %v", err)
 		}
 		s = testServer(t, dir, "--appendonly", aof)
-		dial(t, s).want("DBSIZE", "3001")
+		dial(t, s).Want("DBSIZE", "3001")
 		stopServer(t, s)
 	}
 }
@@ -173,7 +162,7 @@ func TestLoadAOFBesideWriters(t *testing.T) {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			for n := 1; !stop.Load(); n++ {
-				switch got := c.do(fmt.Sprintf("SET w%d %d", w, n)); got {
+				switch got := c.Do(fmt.Sprintf("SET w%d %d", w, n)); got {
 				case "OK":
 					acked[w] = n
 				case "-" + errLoading:
@@ -186,17 +175,17 @@ func TestLoadAOFBesideWriters(t *testing.T) {
 		}()
 	}
 	for range 20 {
-		admin.want("DEBUG LOADAOF", "OK", "DEBUG RELOAD", "OK")
+		admin.Want("DEBUG LOADAOF", "OK", "DEBUG RELOAD", "OK")
 		time.Sleep(5 * time.Millisecond)
 	}
 	stop.Store(true)
 	for range writers {
 		<-done
 	}
-	check := func(c *client) {
+	check := func(c *testclient.Client) {
 		t.Helper()
 		for w := range writers {
-			if got := c.do(fmt.Sprintf("GET w%d", w)); got != strconv.Itoa(acked[w]) {
+			if got := c.Do(fmt.Sprintf("GET w%d", w)); got != strconv.Itoa(acked[w]) {
 				t.Errorf("writer %d: %s, acknowledged was %d", w, got, acked[w])
 			}
 		}
@@ -218,5 +207,5 @@ func TestShutdownBeforeLoading(t *testing.T) {
 		}
 		s.Wait()
 	}
-	dial(t, testServer(t, dir, "--appendonly", "no")).want("DBSIZE", "11")
+	dial(t, testServer(t, dir, "--appendonly", "no")).Want("DBSIZE", "11")
 }

@@ -12,7 +12,7 @@ func TestAwaitAppended(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := dial(t, s)
-	c.do("SET a 1")
+	c.Do("SET a 1")
 	log, never := s.Log(), make(chan struct{})
 	await := func(what string, quit chan struct{}, happens func()) {
 		t.Helper()
@@ -43,9 +43,9 @@ func TestAwaitAppended(t *testing.T) {
 			t.Fatalf("%s: %d watchers are left", what, n)
 		}
 	}
-	await("a write", never, func() { c.do("SET a 2") })
+	await("a write", never, func() { c.Do("SET a 2") })
 	gone := make(chan struct{})
 	await("the end of interest", gone, func() { close(gone) })
-	await("another log", never, func() { c.do("CONFIG SET appendonly no") })
+	await("another log", never, func() { c.Do("CONFIG SET appendonly no") })
 	s.AwaitAppended(log, log.Reserved(), never) // at once: it is not the server's any more
 }

@@ -14,14 +14,14 @@ import (
 func TestSnapshotOnly(t *testing.T) {
 	p := start(t, t.TempDir())
 	w := dial(t, p)
-	w.want("SET k 1", "OK", "SELECT 3", "OK", "SET l 2", "OK", "SELECT 0", "OK",
+	w.Want("SET k 1", "OK", "SELECT 3", "OK", "SET l 2", "OK", "SELECT 0", "OK",
 		"REPLCONF rdb-only x", "-ERR value is not an integer or out of range", "REPLCONF rdb-only 2", "-ERR value is out of range, value must between 0 and 1",
 		"REPLCONF rdb-filter-only x", "-ERR Unsupported rdb-filter-only option: x", "REPLCONF rdb-only 0", "OK")
 	for _, words := range []string{"rdb-only 1", "capa eof rdb-only 1", "rdb-only 1 rdb-filter-only functions", "capa eof rdb-only 1 rdb-filter-only functions"} {
 		c := dial(t, p)
-		c.want("REPLCONF "+words, "OK")
-		c.send("SYNC")
-		got, err := io.ReadAll(c.r)
+		c.Want("REPLCONF "+words, "OK")
+		c.Send("SYNC")
+		got, err := io.ReadAll(c.R)
 		if err != nil {
 			t.Fatalf("%s: %v", words, err)
 		}
@@ -38,22 +38,22 @@ func TestSnapshotOnly(t *testing.T) {
 		if strings.Contains(words, "filter") {
 			want = "0"
 		}
-		dial(t, start(t, dir, "--appendonly", "no")).want("DBSIZE", want, "SELECT 3", "OK", "DBSIZE", want)
+		dial(t, start(t, dir, "--appendonly", "no")).Want("DBSIZE", want, "SELECT 3", "OK", "DBSIZE", want)
 	}
 	// With a filter alone the stream follows.
 	c := dial(t, p)
-	c.send("REPLCONF rdb-filter-only")
-	if got := c.reply(); got != "-ERR syntax error" {
+	c.Send("REPLCONF rdb-filter-only")
+	if got := c.Reply(); got != "-ERR syntax error" {
 		t.Error(got)
 	}
-	c.want("REPLCONF rdb-filter-only functions", "OK")
-	c.send("SYNC")
-	if image := c.reply(); !strings.HasPrefix(image, "REDIS0") && image != "" {
+	c.Want("REPLCONF rdb-filter-only functions", "OK")
+	c.Send("SYNC")
+	if image := c.Reply(); !strings.HasPrefix(image, "REDIS0") && image != "" {
 		t.Errorf("%q is no RDB", image)
 	}
-	w.want("SET behind 1", "OK")
+	w.Want("SET behind 1", "OK")
 	for seen := ""; !strings.HasSuffix(seen, "behind\r\n$1\r\n1\r\n"); {
-		b, err := c.r.ReadByte()
+		b, err := c.R.ReadByte()
 		if seen += string(b); err != nil || len(seen) > 1000 {
 			t.Fatalf("the stream goes on with %q: %v", seen, err)
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tidemark/engine/testclient"
 )
 
 // deafPort is a port where a connection is neither accepted nor refused, as on a host that is down.
@@ -46,10 +48,10 @@ func TestPromotedWhileDialling(t *testing.T) {
 	deaf := deafPort(t)
 	c := dial(t, r)
 	for _, next := range []string{"NO ONE", "127.0.0.1 " + p.port} {
-		c.want("REPLICAOF 127.0.0.1 "+deaf, "OK")
-		eventually(t, "the replica to connect", func() bool { return strings.Contains(c.do("ROLE"), "connecting") })
+		c.Want("REPLICAOF 127.0.0.1 "+deaf, "OK")
+		testclient.Eventually(t, "the replica to connect", func() bool { return strings.Contains(c.Do("ROLE"), "connecting") })
 		begun := time.Now()
-		c.want("REPLICAOF "+next, "OK")
+		c.Want("REPLICAOF "+next, "OK")
 		if d := time.Since(begun); d > 2*time.Second {
 			t.Errorf("REPLICAOF %s took %v", next, d)
 		}
@@ -62,23 +64,23 @@ func TestFailoverAborted(t *testing.T) {
 	p := start(t, t.TempDir())
 	// A replica that never acknowledges what comes.
 	mute, c := dial(t, p), dial(t, p)
-	mute.want("REPLCONF listening-port 1 capa eof capa psync2", "OK")
-	mute.send("PSYNC ? -1")
-	eventually(t, "the snapshot was sent", func() bool { return strings.Contains(c.do("INFO replication"), "state=send_bulk") })
-	mute.send("REPLCONF ACK 0")
-	eventually(t, "the replica is online", func() bool { return strings.Contains(c.do("INFO replication"), "state=online") })
+	mute.Want("REPLCONF listening-port 1 capa eof capa psync2", "OK")
+	mute.Send("PSYNC ? -1")
+	testclient.Eventually(t, "the snapshot was sent", func() bool { return strings.Contains(c.Do("INFO replication"), "state=send_bulk") })
+	mute.Send("REPLCONF ACK 0")
+	testclient.Eventually(t, "the replica is online", func() bool { return strings.Contains(c.Do("INFO replication"), "state=online") })
 	for range 20 {
-		c.want("SET a 1", "OK", "FAILOVER", "OK")
-		if info := c.do("INFO replication"); !strings.Contains(info, "master_failover_state:waiting-for-sync") {
+		c.Want("SET a 1", "OK", "FAILOVER", "OK")
+		if info := c.Do("INFO replication"); !strings.Contains(info, "master_failover_state:waiting-for-sync") {
 			t.Fatal(info)
 		}
-		c.want("FAILOVER ABORT", "OK")
-		if info := c.do("INFO replication"); !strings.Contains(info, "master_failover_state:no-failover") || !strings.Contains(info, "role:master") {
+		c.Want("FAILOVER ABORT", "OK")
+		if info := c.Do("INFO replication"); !strings.Contains(info, "master_failover_state:no-failover") || !strings.Contains(info, "role:master") {
 			t.Fatal("after FAILOVER ABORT:\n", info)
 		}
 	}
-	c.want("MULTI", "OK", "FAILOVER ABORT", "QUEUED", "EXEC", "[-ERR No failover in progress.]", "FAILOVER", "OK",
+	c.Want("MULTI", "OK", "FAILOVER ABORT", "QUEUED", "EXEC", "[-ERR No failover in progress.]", "FAILOVER", "OK",
 		"MULTI", "OK", "FAILOVER ABORT", "QUEUED", "EXEC", "[OK]") // without waiting for the end there
-	eventually(t, "the failover ends", func() bool { return strings.Contains(c.do("INFO replication"), "no-failover") })
-	c.want("SET a 2", "OK")
+	testclient.Eventually(t, "the failover ends", func() bool { return strings.Contains(c.Do("INFO replication"), "no-failover") })
+	c.Want("SET a 2", "OK")
 }

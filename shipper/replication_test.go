@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidemark/engine/testclient"
 )
 
 // digest is the data of a server in a form that compares: every key of every database with its value and expiry.
@@ -19,15 +21,15 @@ func (s *server) digest() string {
 	c := dial(s.t, s)
 	var b strings.Builder
 	for db := range 4 {
-		c.want(fmt.Sprintf("SELECT %d", db), "OK")
-		keys := strings.Fields(strings.Trim(c.do("KEYS *"), "[]"))
+		c.Want(fmt.Sprintf("SELECT %d", db), "OK")
+		keys := strings.Fields(strings.Trim(c.Do("KEYS *"), "[]"))
 		if len(keys) == 0 {
 			continue
 		}
 		b.WriteString(fmt.Sprintf("db%d %d keys\n", db, len(keys)))
 		sortStrings(keys)
 		for _, k := range keys {
-			b.WriteString(k + "=" + c.do("GET "+k) + " " + c.do("PEXPIRETIME "+k) + "\n")
+			b.WriteString(k + "=" + c.Do("GET "+k) + " " + c.Do("PEXPIRETIME "+k) + "\n")
 		}
 	}
 	return b.String()
@@ -37,8 +39,8 @@ func (s *server) digest() string {
 func awaitEqual(t *testing.T, p, r *server) {
 	t.Helper()
 	a, b := dial(t, p), dial(t, r)
-	offset := func(c *client) string {
-		for _, line := range strings.Split(c.do("INFO replication"), "\n") {
+	offset := func(c *testclient.Client) string {
+		for _, line := range strings.Split(c.Do("INFO replication"), "\n") {
 			if v, ok := strings.CutPrefix(strings.TrimSpace(line), "master_repl_offset:"); ok {
 				return v
 			}
@@ -47,10 +49,10 @@ func awaitEqual(t *testing.T, p, r *server) {
 	}
 	defer func() {
 		if t.Failed() {
-			t.Logf("primary:\n%s\nreplica:\n%s", a.do("INFO replication"), b.do("INFO replication"))
+			t.Logf("primary:\n%s\nreplica:\n%s", a.Do("INFO replication"), b.Do("INFO replication"))
 		}
 	}()
-	eventually(t, "the replica is where the primary is", func() bool { x := offset(a); return x == offset(b) && x == offset(a) })
+	testclient.Eventually(t, "the replica is where the primary is", func() bool { x := offset(a); return x == offset(b) && x == offset(a) })
 	if x, y := p.digest(), r.digest(); x != y {
 		t.Errorf("offset %s: primary and replica differ:\n%s\n%s", offset(a), firstDifference(x, y), "")
 	}
@@ -88,36 +90,36 @@ func scribble(t *testing.T, s *server, seed uint64, n int) {
 		k := "k" + strconv.Itoa(rng.IntN(300))
 		switch rng.IntN(12) {
 		case 0:
-			c.send(fmt.Sprintf("SELECT %d", rng.IntN(4)))
+			c.Send(fmt.Sprintf("SELECT %d", rng.IntN(4)))
 		case 1:
-			c.send("INCR n" + k)
+			c.Send("INCR n" + k)
 		case 2:
-			c.send("DEL " + k)
+			c.Send("DEL " + k)
 		case 3:
-			c.send(fmt.Sprintf("SET %s %d PX %d", k, rng.Uint64(), 1000000+rng.IntN(100000)))
+			c.Send(fmt.Sprintf("SET %s %d PX %d", k, rng.Uint64(), 1000000+rng.IntN(100000)))
 		case 4:
-			c.send("MSET " + k + " a " + k + "b b " + k + "c c")
+			c.Send("MSET " + k + " a " + k + "b b " + k + "c c")
 		case 5:
-			c.send("MULTI")
-			c.send("APPEND " + k + " x")
-			c.send("RENAME " + k + " " + k + "r")
-			c.send("EXEC")
+			c.Send("MULTI")
+			c.Send("APPEND " + k + " x")
+			c.Send("RENAME " + k + " " + k + "r")
+			c.Send("EXEC")
 			sent += 3
 		case 6:
-			c.send("INCRBYFLOAT f" + k + " 0.1")
+			c.Send("INCRBYFLOAT f" + k + " 0.1")
 		case 7:
-			c.send("SET " + k + " " + strings.Repeat("v", rng.IntN(5000)))
+			c.Send("SET " + k + " " + strings.Repeat("v", rng.IntN(5000)))
 		default:
-			c.send(fmt.Sprintf("SET %s %d", k, rng.Uint64()))
+			c.Send(fmt.Sprintf("SET %s %d", k, rng.Uint64()))
 		}
 		sent++
 		for sent > 50 {
-			c.reply()
+			c.Reply()
 			sent--
 		}
 	}
 	for ; sent > 0; sent-- {
-		c.reply()
+		c.Reply()
 	}
 }
 
@@ -137,7 +139,7 @@ func TestReplicate(t *testing.T) {
 			<-done
 			awaitEqual(t, p, r)
 			for i := range 3 {
-				dial(t, p).do("CLIENT KILL TYPE replica")
+				dial(t, p).Do("CLIENT KILL TYPE replica")
 				scribble(t, p, uint64(3+i), 500)
 				r.awaitLink()
 				awaitEqual(t, p, r)
@@ -166,7 +168,7 @@ func TestChain(t *testing.T) {
 	scribble(t, a, 2, 1000)
 	awaitEqual(t, a, b)
 	awaitEqual(t, a, c)
-	dial(t, b).want("REPLICAOF NO ONE", "OK")
+	dial(t, b).Want("REPLICAOF NO ONE", "OK")
 	scribble(t, b, 3, 500)
 	c.awaitLink()
 	awaitEqual(t, b, c)
@@ -189,9 +191,9 @@ func TestBehind(t *testing.T) {
 			r.follow(p)
 			awaitEqual(t, p, r)
 			port := r.port
-			dial(t, r).want("REPLICAOF 127.0.0.1 1", "OK") // out of reach
+			dial(t, r).Want("REPLICAOF 127.0.0.1 1", "OK") // out of reach
 			scribble(t, p, 2, 3000)
-			dial(t, r).want("REPLICAOF 127.0.0.1 "+p.port, "OK")
+			dial(t, r).Want("REPLICAOF 127.0.0.1 "+p.port, "OK")
 			r.awaitLink()
 			awaitEqual(t, p, r)
 			want := "1"
@@ -246,20 +248,20 @@ func TestRestartPrimary(t *testing.T) {
 func TestFailover(t *testing.T) {
 	p, r := start(t, t.TempDir()), start(t, t.TempDir())
 	c := dial(t, p)
-	c.want("FAILOVER", "-ERR FAILOVER requires connected replicas.", "FAILOVER ABORT", "-ERR No failover in progress.")
+	c.Want("FAILOVER", "-ERR FAILOVER requires connected replicas.", "FAILOVER ABORT", "-ERR No failover in progress.")
 	r.follow(p)
 	scribble(t, p, 1, 1000)
-	c.want("FAILOVER TO 127.0.0.1 1", "-ERR FAILOVER target HOST and PORT is not a replica.",
+	c.Want("FAILOVER TO 127.0.0.1 1", "-ERR FAILOVER target HOST and PORT is not a replica.",
 		"FAILOVER TO 127.0.0.1 "+r.port+" FORCE", "-ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
 		"FAILOVER TIMEOUT 0", "-ERR FAILOVER timeout must be greater than 0",
 		"FAILOVER TO 127.0.0.1 "+r.port+" TIMEOUT 5000", "OK")
-	eventually(t, "the roles are exchanged", func() bool {
+	testclient.Eventually(t, "the roles are exchanged", func() bool {
 		return r.field("role") == "master" && p.field("role") == "slave" && p.field("master_link_status") == "up" &&
 			p.field("master_failover_state") == "no-failover"
 	})
 	scribble(t, r, 2, 500)
 	awaitEqual(t, r, p)
-	c.want("SET x 1", "-READONLY You can't write against a read only replica.")
+	c.Want("SET x 1", "-READONLY You can't write against a read only replica.")
 	if full := r.field("sync_full"); full != "0" {
 		t.Errorf("%s full synchronisations", full)
 	}
@@ -270,23 +272,23 @@ func TestReplicaExpiry(t *testing.T) {
 	p, r := start(t, t.TempDir(), "--enable-debug-command", "yes"), start(t, t.TempDir())
 	r.follow(p)
 	c, d := dial(t, p), dial(t, r)
-	c.want("DEBUG SET-ACTIVE-EXPIRE 0", "OK", "SET k v PX 60", "OK", "WAIT 1 0", "1")
+	c.Want("DEBUG SET-ACTIVE-EXPIRE 0", "OK", "SET k v PX 60", "OK", "WAIT 1 0", "1")
 	time.Sleep(80 * time.Millisecond)
-	d.want("GET k", "nil", "EXISTS k", "0", "DBSIZE", "1")
-	c.want("GET k", "nil", "WAIT 1 0", "1")
-	eventually(t, "the primary's word arrives", func() bool { return d.do("DBSIZE") == "0" })
+	d.Want("GET k", "nil", "EXISTS k", "0", "DBSIZE", "1")
+	c.Want("GET k", "nil", "WAIT 1 0", "1")
+	testclient.Eventually(t, "the primary's word arrives", func() bool { return d.Do("DBSIZE") == "0" })
 }
 
 // TestMinReplicas: writes are refused for want of replicas.
 func TestMinReplicas(t *testing.T) {
 	p, r := start(t, t.TempDir(), "--min-replicas-to-write", "1"), start(t, t.TempDir())
 	c := dial(t, p)
-	c.want("SET k v", "-NOREPLICAS Not enough good replicas to write.", "GET k", "nil")
+	c.Want("SET k v", "-NOREPLICAS Not enough good replicas to write.", "GET k", "nil")
 	r.follow(p)
-	eventually(t, "writes are accepted", func() bool { return c.do("SET k v") == "OK" })
+	testclient.Eventually(t, "writes are accepted", func() bool { return c.Do("SET k v") == "OK" })
 	r.stop()
-	eventually(t, "writes are refused", func() bool { return strings.HasPrefix(c.do("SET k v"), "-NOREPLICAS") })
-	c.want("CONFIG SET min-replicas-to-write 0", "OK", "SET k v", "OK")
+	testclient.Eventually(t, "writes are refused", func() bool { return strings.HasPrefix(c.Do("SET k v"), "-NOREPLICAS") })
+	c.Want("CONFIG SET min-replicas-to-write 0", "OK", "SET k v", "OK")
 }
 
 // TestCompression: the stream between two that both want it is compressed, and arrives all the same, from the Tail and from the segments.
@@ -299,9 +301,9 @@ func TestCompression(t *testing.T) {
 	scribble(t, p, 1, 3000)
 	awaitEqual(t, p, r)
 	awaitEqual(t, p, plain)
-	dial(t, r).want("REPLICAOF 127.0.0.1 1", "OK") // out of reach
+	dial(t, r).Want("REPLICAOF 127.0.0.1 1", "OK") // out of reach
 	scribble(t, p, 2, 3000)
-	dial(t, r).want("REPLICAOF 127.0.0.1 "+p.port, "OK")
+	dial(t, r).Want("REPLICAOF 127.0.0.1 "+p.port, "OK")
 	r.awaitLink()
 	scribble(t, p, 3, 500)
 	awaitEqual(t, p, r)
@@ -314,7 +316,7 @@ func TestCompression(t *testing.T) {
 		t.Errorf("%s full synchronisations", full)
 	}
 	// Both sides count the same bytes, of the present link.
-	text := dial(t, p).do("INFO replication")
+	text := dial(t, p).Do("INFO replication")
 	_, text, ok := strings.Cut(text, "port="+r.port)
 	text, _, _ = strings.Cut(text, "\r\n")
 	if want := "link_bytes=" + r.field("replica_link_bytes"); !ok || !strings.HasSuffix(text, want) {
@@ -336,12 +338,12 @@ func TestSwitchAppendOnly(t *testing.T) {
 			other := map[string]string{"yes": "no", "no": "yes"}
 			for i, v := 0, first; i < 4; i++ {
 				v = other[v]
-				dial(t, r).want("CONFIG SET appendonly "+v, "OK")
-				dial(t, p).want("CONFIG SET appendonly "+v, "OK")
+				dial(t, r).Want("CONFIG SET appendonly "+v, "OK")
+				dial(t, p).Want("CONFIG SET appendonly "+v, "OK")
 				if got := p.field("aof_enabled"); got != map[string]string{"yes": "1", "no": "0"}[v] {
 					t.Errorf("aof_enabled is %s after appendonly %s", got, v)
 				}
-				eventually(t, "the rewrite ends", func() bool {
+				testclient.Eventually(t, "the rewrite ends", func() bool {
 					return p.field("aof_rewrite_in_progress") == "0" && r.field("aof_rewrite_in_progress") == "0"
 				})
 			}
@@ -365,10 +367,10 @@ func TestSwitchAppendOnly(t *testing.T) {
 // TestStartsAsReplica: a snapshot from the primary may arrive while the server is still starting.
 func TestStartsAsReplica(t *testing.T) {
 	p := start(t, t.TempDir())
-	dial(t, p).want("SET k v", "OK")
+	dial(t, p).Want("SET k v", "OK")
 	for range 8 {
 		r := start(t, t.TempDir(), "--appendonly", "yes", "--replicaof", "127.0.0.1", p.port)
-		dial(t, r).want("SET k mine", "-READONLY You can't write against a read only replica.")
+		dial(t, r).Want("SET k mine", "-READONLY You can't write against a read only replica.")
 		r.awaitLink()
 		awaitEqual(t, p, r)
 	}
@@ -378,32 +380,32 @@ func TestStartsAsReplica(t *testing.T) {
 func TestReplicaLeavesInBulk(t *testing.T) {
 	p := start(t, t.TempDir(), "--repl-backlog-size", "16kb", "--appendfsync", "no")
 	first := dial(t, p)
-	first.want("REPLCONF capa eof capa psync2", "OK")
-	first.send("PSYNC ? -1")
-	full := strings.Fields(first.reply()) // +FULLRESYNC id offset
+	first.Want("REPLCONF capa eof capa psync2", "OK")
+	first.Send("PSYNC ? -1")
+	full := strings.Fields(first.Reply()) // +FULLRESYNC id offset
 	if len(full) != 3 {
 		t.Fatalf("PSYNC: %q", full)
 	}
 	w := dial(t, p)
 	for range 64 {
-		w.send("SET k " + strings.Repeat("x", 256<<10))
-		w.reply()
+		w.Send("SET k " + strings.Repeat("x", 256<<10))
+		w.Reply()
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
 		c := dial(t, p)
-		c.want("REPLCONF capa eof capa psync2", "OK")
-		c.send("PSYNC " + full[1] + " 1")
-		if r := c.reply(); !strings.HasPrefix(r, "CONTINUE") {
+		c.Want("REPLCONF capa eof capa psync2", "OK")
+		c.Send("PSYNC " + full[1] + " 1")
+		if r := c.Reply(); !strings.HasPrefix(r, "CONTINUE") {
 			t.Fatalf("PSYNC: %q", r)
 		}
-		if _, err := io.CopyN(io.Discard, c.r, rng.Int64N(8<<20)); err != nil {
+		if _, err := io.CopyN(io.Discard, c.R, rng.Int64N(8<<20)); err != nil {
 			t.Fatal(err)
 		}
-		c.c.(*net.TCPConn).SetLinger(0)
-		c.c.Close()
+		c.Conn.(*net.TCPConn).SetLinger(0)
+		c.Conn.Close()
 	}
-	dial(t, p).want("PING", "PONG")
+	dial(t, p).Want("PING", "PONG")
 }
 
 // TestStuckReplica: a replica that reads nothing costs the primary no more memory than the limits allow, and stops nobody.
@@ -417,13 +419,13 @@ func TestStuckReplica(t *testing.T) {
 			value := strings.Repeat("v", 50_000)
 			most := int64(0)
 			for i := range 1200 { // 60 MB
-				c.want(fmt.Sprintf("SET k%d %s", i%20, value), "OK")
+				c.Want(fmt.Sprintf("SET k%d %s", i%20, value), "OK")
 				most = max(most, p.s.Tail().Bytes())
 			}
 			if most > 3<<20 {
 				t.Errorf("the Tail took %d bytes", most)
 			}
-			eventually(t, "the silent replica is closed", func() bool { return p.field("connected_slaves") == "0" })
+			testclient.Eventually(t, "the silent replica is closed", func() bool { return p.field("connected_slaves") == "0" })
 		})
 	}
 }
@@ -434,13 +436,13 @@ func TestSnapshotOfKnownLength(t *testing.T) {
 	for _, aof := range []string{"yes", "no"} {
 		p := start(t, t.TempDir(), "--appendonly", aof)
 		w := dial(t, p)
-		w.want("SET before 1", "OK")
+		w.Want("SET before 1", "OK")
 		for _, words := range []string{"SYNC", "PSYNC ? -1"} {
 			c := dial(t, p)
-			c.send(words)
+			c.Send(words)
 			line := func() string {
 				for {
-					l, err := c.r.ReadString('\n')
+					l, err := c.R.ReadString('\n')
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -461,17 +463,17 @@ func TestSnapshotOfKnownLength(t *testing.T) {
 				t.Fatalf("%s: %q", words, head)
 			}
 			image := make([]byte, n)
-			if _, err := io.ReadFull(c.r, image); err != nil {
+			if _, err := io.ReadFull(c.R, image); err != nil {
 				t.Fatal(err)
 			}
 			if !bytes.HasPrefix(image, []byte("REDIS0")) || !bytes.Contains(image, []byte("before")) || image[n-9] != 0xff {
 				t.Errorf("%s: %q is no RDB", words, image)
 			}
-			w.want("SET after "+words[:4], "OK")
+			w.Want("SET after "+words[:4], "OK")
 			want := "*3\r\n$3\r\nSET\r\n$5\r\nafter\r\n$4\r\n" + words[:4] + "\r\n"
 			got := make([]byte, 0, 200)
 			for !bytes.HasSuffix(got, []byte(want)) { // behind a SELECT, and a PING perhaps
-				b, err := c.r.ReadByte()
+				b, err := c.R.ReadByte()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -479,7 +481,7 @@ func TestSnapshotOfKnownLength(t *testing.T) {
 					t.Fatalf("%s: the stream goes on with %q", words, got)
 				}
 			}
-			c.c.Close()
+			c.Conn.Close()
 		}
 		if names, _ := filepath.Glob(filepath.Join(p.dir, "temp-replica*")); len(names) > 0 {
 			t.Errorf("left behind: %q", names)
@@ -488,19 +490,19 @@ func TestSnapshotOfKnownLength(t *testing.T) {
 }
 
 // stuckReplica is one that takes the snapshot, and from then on neither reads nor says anything.
-func stuckReplica(t *testing.T, p *server) *client {
+func stuckReplica(t *testing.T, p *server) *testclient.Client {
 	t.Helper()
 	stuck := dial(t, p)
-	stuck.want("REPLCONF capa eof capa psync2", "OK")
-	stuck.send("PSYNC ? -1")
+	stuck.Want("REPLCONF capa eof capa psync2", "OK")
+	stuck.Send("PSYNC ? -1")
 	for { // the snapshot, up to its second mark
-		line, err := stuck.r.ReadString('\n')
+		line, err := stuck.R.ReadString('\n')
 		if err != nil {
 			t.Fatal(err)
 		}
 		if mark, ok := strings.CutPrefix(strings.TrimSpace(line), "$EOF:"); ok {
 			for got := ""; !strings.HasSuffix(got, mark); {
-				b, err := stuck.r.ReadByte()
+				b, err := stuck.R.ReadByte()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -509,8 +511,8 @@ func stuckReplica(t *testing.T, p *server) *client {
 			break
 		}
 	}
-	eventually(t, "the replica is fed", func() bool {
-		stuck.send("REPLCONF ACK 0") // the primary hears it only once it knows that it has sent all
+	testclient.Eventually(t, "the replica is fed", func() bool {
+		stuck.Send("REPLCONF ACK 0") // the primary hears it only once it knows that it has sent all
 		return strings.Contains(p.field("slave0"), "state=online")
 	})
 	return stuck
@@ -524,18 +526,18 @@ func TestReplicaOutputLimits(t *testing.T) {
 	c := dial(t, p)
 	value := strings.Repeat("v", 50_000)
 	for i := range 600 { // 30 MB, of which the kernel takes some
-		c.want(fmt.Sprintf("SET k%d %s", i%20, value), "OK")
+		c.Want(fmt.Sprintf("SET k%d %s", i%20, value), "OK")
 	}
 	if p.field("connected_slaves") != "1" || p.s.Tail().Bytes() < 10<<20 {
 		t.Fatalf("without a limit %s replicas are left, and %d bytes", p.field("connected_slaves"), p.s.Tail().Bytes())
 	}
-	fmt.Fprintf(c.c, "*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$26\r\nclient-output-buffer-limit\r\n$15\r\nreplica 0 1mb 2\r\n")
-	if got := c.reply(); got != "OK" {
+	fmt.Fprintf(c.Conn, "*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$26\r\nclient-output-buffer-limit\r\n$15\r\nreplica 0 1mb 2\r\n")
+	if got := c.Reply(); got != "OK" {
 		t.Fatal(got)
 	}
 	begun := time.Now()
 	for p.field("connected_slaves") != "0" {
-		stuck.send("REPLCONF ACK 0")
+		stuck.Send("REPLCONF ACK 0")
 		if time.Sleep(20 * time.Millisecond); time.Since(begun) > 10*time.Second {
 			t.Fatal("the soft limit closes nobody")
 		}
@@ -543,5 +545,5 @@ func TestReplicaOutputLimits(t *testing.T) {
 	if d := time.Since(begun); d < 1500*time.Millisecond {
 		t.Errorf("it was closed after %v", d)
 	}
-	eventually(t, "its memory is given back", func() bool { return p.s.Tail().Bytes() < 1<<20 })
+	testclient.Eventually(t, "its memory is given back", func() bool { return p.s.Tail().Bytes() < 1<<20 })
 }
