@@ -234,27 +234,10 @@ func replicationWaitAOF(b *bench) ([]result, error) {
 		return nil, err
 	}
 	defer c.Close()
-	var p50s, p99s []float64
-	for range b.rounds {
-		var took []time.Duration
-		for i := range b.scaled(500) {
-			if _, err := c.Do("SET", key16(i), "value"); err != nil {
-				return nil, err
-			}
-			begin := time.Now()
-			r, err := c.Do("WAITAOF", "1", "1", "5000")
-			if err != nil {
-				return nil, err
-			}
-			if r.String() != "[:1, :1]" {
-				return nil, fmt.Errorf("WAITAOF: %s", r)
-			}
-			took = append(took, time.Since(begin))
-		}
-		ps := percentiles(took)
-		p50s, p99s = append(p50s, ps[2]), append(p99s, ps[6])
+	m, err := b.timeWaitAOF(c, 1, measure{Server: "tidemark with a replica", Workload: "WAITAOF 1 1 after SET"})
+	if err != nil {
+		return nil, err
 	}
-	m := measure{Server: "tidemark with a replica", Workload: "WAITAOF 1 1 after SET", P50Millis: median(p50s), P99Millis: median(p99s)}
 	return []result{atMost("WAITAOF 1 1 under everysec, one connection, p50", m.P50Millis, 1.5, " ms", m)}, nil
 }
 
