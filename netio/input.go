@@ -71,29 +71,10 @@ func (l *Loop) read(c *Conn) {
 		copy(l.rbuf, c.own[c.ownPos:])
 		dst = l.rbuf[have:]
 	}
-	n, errno := sysRead(c.fd, dst)
-	if n <= 0 {
-		switch {
-		case n == 0 && errno == 0:
-			l.eof(c)
-		case errno == unix.EAGAIN:
-			c.rd = false
-		case errno == unix.EINTR:
-		default:
-			l.close(c, errno)
-		}
+	n := l.receive(c, dst)
+	if n == 0 {
 		return
 	}
-	// With edge triggering there is no further event for what is left in the
-	// socket. A short read has emptied it; if the end of input was announced, it comes
-	// with a read of zero.
-	if n < len(dst) && !c.ended {
-		c.rd = false
-	}
-	l.turnIn += int64(n)
-	l.turnReads++
-	c.in64 += int64(n)
-	c.active = l.now
 	if direct {
 		c.own = c.own[:len(c.own)+n]
 		if have+n < need {
@@ -116,6 +97,35 @@ func (l *Loop) read(c *Conn) {
 		c.in, c.pos, c.shared = l.rbuf[:have+n], 0, true
 	}
 	l.serve(c)
+}
+
+// receive does one read of the socket into dst and returns how many bytes came. None came when it has 0: it has then done what follows from that,
+// which may be that c is closed.
+func (l *Loop) receive(c *Conn, dst []byte) int {
+	n, errno := sysRead(c.fd, dst)
+	if n <= 0 {
+		switch {
+		case n == 0 && errno == 0:
+			l.eof(c)
+		case errno == unix.EAGAIN:
+			c.rd = false
+		case errno == unix.EINTR:
+		default:
+			l.close(c, errno)
+		}
+		return 0
+	}
+	// With edge triggering there is no further event for what is left in the
+	// socket. A short read has emptied it; if the end of input was announced, it comes
+	// with a read of zero.
+	if n < len(dst) && !c.ended {
+		c.rd = false
+	}
+	l.turnIn += int64(n)
+	l.turnReads++
+	c.in64 += int64(n)
+	c.active = l.now
+	return n
 }
 
 // room makes space behind the leftover in the connection's own buffer.

@@ -1,8 +1,6 @@
 package netio
 
-import (
-	"golang.org/x/sys/unix"
-)
+import ()
 
 // Raw connections
 //
@@ -54,27 +52,10 @@ func (c *Conn) Expect(n int) { c.expect = n }
 
 // readRaw does one read and serves.
 func (l *Loop) readRaw(c *Conn) {
-	dst := c.rawRoom()
-	n, errno := sysRead(c.fd, dst)
-	if n <= 0 {
-		switch {
-		case n == 0 && errno == 0:
-			l.eof(c)
-		case errno == unix.EAGAIN:
-			c.rd = false
-		case errno == unix.EINTR:
-		default:
-			l.close(c, errno)
-		}
+	n := l.receive(c, c.rawRoom())
+	if n == 0 {
 		return
 	}
-	if n < len(dst) && !c.ended {
-		c.rd = false // see read
-	}
-	l.turnIn += int64(n)
-	l.turnReads++
-	c.in64 += int64(n)
-	c.active = l.now
 	c.own = c.own[:len(c.own)+n]
 	if len(c.own)-c.ownPos < c.expect {
 		l.weigh(c)
