@@ -3,6 +3,7 @@ package differential
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -83,6 +84,12 @@ func (r *run) step(step int) {
 	r.gen.NowMs = time.Now().UnixMilli()
 	o := r.gen.Next()
 	conn := r.gen.Rnd.IntN(connections)
+	for r.multi[conn] && overflows(r.queued[conn]) && sorts(o) {
+		o = r.gen.Next()
+	}
+	if sorts(o) || strings.EqualFold(o.Args[0], "EXEC") {
+		r.forgetOverflow()
+	}
 	r.history = append(r.history, fmt.Sprintf("%d> %s", conn, o))
 	if len(r.history) > 25 {
 		r.history = r.history[1:]
@@ -143,6 +150,18 @@ func (r *run) step(step int) {
 	if o.Settle {
 		time.Sleep(5 * time.Millisecond) // what expires within 3 ms has passed on both sides
 	}
+}
+
+// Redis-server 7.0 has SORT fail on numbers that are in order when an earlier command, of any client, was refused a number that is out of range: it asks errno
+// without having cleared it. A score that is in range clears it. (A stock server shows it: ZADD z 1e400 m, SORT of a list of integers.)
+func (r *run) forgetOverflow() { r.ctl[1].Must(r.t, "ZADD", "nowhere", "XX", "1", "m") }
+
+// sorts reports whether o may run into that.
+func sorts(o workload.Op) bool { return strings.HasPrefix(strings.ToUpper(o.Args[0]), "SORT") }
+
+// overflows reports whether one of the commands queued in a transaction has a number that is out of range.
+func overflows(queued []workload.Op) bool {
+	return slices.ContainsFunc(queued, func(o workload.Op) bool { return slices.Contains(o.Args, "1e400") })
 }
 
 // agree reports whether the replies to a command are what they should be, tidemark's first.
