@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 	"unsafe"
+
+	"tidemark/engine/value"
 )
 
 // Errors whose wording clients and test suites rely on.
@@ -27,42 +29,7 @@ const (
 func ErrExpire(command string) string { return "ERR invalid expire time in '" + command + "' command" }
 
 // ParseInt parses a decimal int64 exactly as it would be printed: no plus, no leading zeros, no space.
-func ParseInt(b []byte) (int64, bool) {
-	if len(b) == 0 || len(b) > 20 {
-		return 0, false
-	}
-	if len(b) == 1 && b[0] == '0' {
-		return 0, true
-	}
-	neg := b[0] == '-'
-	if neg {
-		b = b[1:]
-	}
-	if len(b) == 0 || b[0] < '1' || b[0] > '9' {
-		return 0, false
-	}
-	var v uint64
-	for _, ch := range b {
-		d := ch - '0'
-		if d > 9 {
-			return 0, false
-		}
-		if v > (math.MaxUint64-uint64(d))/10 {
-			return 0, false
-		}
-		v = v*10 + uint64(d)
-	}
-	if neg {
-		if v > 1<<63 {
-			return 0, false
-		}
-		return -int64(v), true
-	}
-	if v > math.MaxInt64 {
-		return 0, false
-	}
-	return int64(v), true
-}
+func ParseInt(b []byte) (int64, bool) { return value.ParseInt(b) }
 
 // ParseFloat parses a finite or infinite double in C's notation (hexadecimal too); NaN and surrounding space are refused.
 func ParseFloat(b []byte) (float64, bool) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"sync"
@@ -84,9 +85,10 @@ func sortsByPatterns(args [][]byte) bool { p, _ := lookOverSort(args); return p 
 // sortOptions are those of a request. Slices are borrowed from it.
 type sortOptions struct {
 	desc, alpha, store bool
-	keepOrder          bool   // a BY without a star: nothing is sorted
-	by                 []byte // nil: the elements are sorted by themselves
-	get                [][]byte
+	keepOrder          bool // a BY without a star: nothing is sorted
+	byKeys             bool // the elements are sorted by what by leads to, not by themselves
+	by                 pattern
+	get                []pattern
 	offset, count      int64 // count negative: all
 }
 
@@ -115,16 +117,38 @@ func (o *sortOptions) parse(args [][]byte, readOnly bool) string {
 			i++
 		case command.Is(args[i], "by") && left >= 1:
 			i++
-			o.by = args[i]
-			o.keepOrder = o.keepOrder || bytes.IndexByte(args[i], '*') < 0
+			o.by, o.byKeys = parsePattern(args[i]), true
+			o.keepOrder = o.keepOrder || !o.by.star
 		case command.Is(args[i], "get") && left >= 1:
 			i++
-			o.get = append(o.get, args[i])
+			o.get = append(o.get, parsePattern(args[i]))
 		default:
 			return command.ErrSyntax
 		}
 	}
 	return ""
+}
+
+// A pattern of BY or GET makes the name of a key of an element, which stands where the pattern has its star.
+type pattern struct {
+	before, after []byte
+	field         []byte // of the hash at that key; nil: the key is a string
+	star          bool   // if not, it leads nowhere
+	self          bool   // #: the element itself
+}
+
+var arrow = []byte("->")
+
+func parsePattern(text []byte) (p pattern) {
+	at := bytes.IndexByte(text, '*')
+	if at < 0 {
+		return pattern{self: len(text) == 1 && text[0] == '#'}
+	}
+	p = pattern{before: text[:at], after: text[at+1:], star: true}
+	if i := bytes.Index(p.after, arrow); i >= 0 && i+len(arrow) < len(p.after) {
+		p.after, p.field = p.after[:i], p.after[i+len(arrow):]
+	}
+	return p
 }
 
 // span is a part of sorter.text.
@@ -144,7 +168,9 @@ type sorter struct {
 	elems     []span  // in the order in which the collection has them
 	weights   []span  // of BY ALPHA, by element; from < 0: there is none
 	order     []place // the elements in their order; unused with keepOrder
-	name      []byte  // of a key that a pattern made
+	spare     []place // room for them to move to
+	names     []byte  // of keys
+	keys      [keyspace.MostAhead]command.Key
 	num       [20]byte
 	notNumber bool // something to sort by was no number
 	tied      bool // elements that are not equal were equal in what they are sorted by
@@ -153,8 +179,9 @@ type sorter struct {
 // sorters keeps the memory of sorters from one request to the next.
 var sorters = sync.Pool{New: func() any { return new(sorter) }}
 
-// keptSortBytes bounds what a sorter keeps of it.
-const keptSortBytes = 64 << 10
+// keptSortBytes bounds what a sorter keeps of it. That is enough for some 80,000 short elements: giving it to the garbage collector and taking it anew would cost
+// far more than to sort them.
+const keptSortBytes = 4 << 20
 
 func sortKey(c *command.Ctx, readOnly bool) {
 	s := sorters.Get().(*sorter)
@@ -164,12 +191,14 @@ func sortKey(c *command.Ctx, readOnly bool) {
 		s.c = c
 		s.run()
 	}
-	if cap(s.text)+cap(s.elems)*16+cap(s.weights)*16+cap(s.order)*16+cap(s.name) > keptSortBytes {
+	const places = int(unsafe.Sizeof(place{}))
+	if cap(s.text)+cap(s.names)+(cap(s.elems)+cap(s.weights))*int(unsafe.Sizeof(span{}))+(cap(s.order)+cap(s.spare))*places > keptSortBytes {
 		*s = sorter{}
 	}
 	s.text, s.elems, s.weights, s.order = s.text[:0], s.elems[:0], s.weights[:0], s.order[:0]
 	clear(s.get)
-	s.c, s.by, s.notNumber, s.tied = nil, nil, false, false
+	clear(s.keys[:])
+	s.c, s.by, s.notNumber, s.tied = nil, pattern{}, false, false
 	sorters.Put(s)
 }
 
@@ -182,7 +211,7 @@ func (s *sorter) run() {
 		case keyspace.List, keyspace.ZSet:
 		case keyspace.Set:
 			if s.keepOrder && s.store { // a set has no order that would be the same on a replica
-				s.keepOrder, s.alpha, s.by = false, true, nil
+				s.keepOrder, s.alpha, s.byKeys = false, true, false
 			}
 		default:
 			c.W.Error(command.ErrWrongType)
@@ -230,6 +259,7 @@ func (s *sorter) collectPart(sh *keyspace.Shard, r keyspace.Ref, start, m int) {
 
 // collect copies m elements from a place on.
 func (s *sorter) collect(sh *keyspace.Shard, r keyspace.Ref, from, m int) {
+	s.elems = slices.Grow(s.elems, m)
 	switch sh.Type(r) {
 	case keyspace.List:
 		value.EachElementFrom(sh, r, from, func(e []byte) bool { s.add(e); return len(s.elems) < m })
@@ -255,60 +285,86 @@ func (s *sorter) bytesOf(x span) []byte { return s.text[x.from:x.to] }
 
 // weigh finds what each element is sorted by.
 func (s *sorter) weigh() {
-	for i, x := range s.elems {
-		w, ok := s.bytesOf(x), true
-		if s.by != nil {
-			w, ok = s.lookUp(s.by, w)
-		}
-		var key uint64
-		switch {
-		case !s.alpha:
-			score := float64(0) // of what is not there
-			if ok {
-				if score, ok = sortScore(w); !ok {
-					s.notNumber = true
-				}
-			}
-			key = coll.ScoreKey(score)
-		case !ok:
-			s.weights = append(s.weights, span{from: -1})
-		default:
-			var head [8]byte
-			copy(head[:], w)
-			key = binary.BigEndian.Uint64(head[:])
-			if s.by != nil {
-				at := len(s.text)
-				s.text = append(s.text, w...)
-				s.weights = append(s.weights, span{at, len(s.text)})
-			}
-		}
-		if s.desc {
-			key = ^key
-		}
-		s.order = append(s.order, place{key, i})
+	s.order = slices.Grow(s.order, len(s.elems))
+	if s.byKeys {
+		s.lookUp(len(s.elems), func(i int) (*pattern, []byte) { return &s.by, s.bytesOf(s.elems[i]) }, s.weighOne)
+		return
+	}
+	for _, x := range s.elems {
+		s.weighOne(s.bytesOf(x), true)
 	}
 }
 
-// lookUp finds the value that a pattern and an element lead to. It is good until the next change of the shard, or the next call.
-func (s *sorter) lookUp(pattern, elem []byte) (val []byte, ok bool) {
-	star := bytes.IndexByte(pattern, '*')
-	if star < 0 {
-		return nil, false
+// weighOne says what the next element is sorted by; ok is false when there is nothing.
+func (s *sorter) weighOne(w []byte, ok bool) {
+	var key uint64
+	switch {
+	case !s.alpha:
+		score := float64(0) // of what is not there
+		if ok {
+			if score, ok = sortScore(w); !ok {
+				s.notNumber = true
+			}
+		}
+		key = coll.ScoreKey(score)
+	case !ok:
+		s.weights = append(s.weights, span{from: -1})
+	default:
+		var head [8]byte
+		copy(head[:], w)
+		key = binary.BigEndian.Uint64(head[:])
+		if s.byKeys {
+			at := len(s.text)
+			s.text = append(s.text, w...)
+			s.weights = append(s.weights, span{at, len(s.text)})
+		}
 	}
-	rest, field := pattern[star+1:], []byte(nil)
-	if i := bytes.Index(rest, arrow); i >= 0 && i+len(arrow) < len(rest) {
-		rest, field = rest[:i], rest[i+len(arrow):]
+	if s.desc {
+		key = ^key
 	}
-	s.name = append(append(append(s.name[:0], pattern[:star]...), elem...), rest...)
-	k := s.c.Store.MakeKey(s.name)
-	r := s.c.Find(&k)
+	s.order = append(s.order, place{key, len(s.order)})
+}
+
+// lookUp calls found with what n pairs of a pattern and an element lead to, one after the other; ok is false when that is nothing. v is good until found
+// returns. The keys of some pairs are fetched at once before they are looked up, so that their cache misses overlap.
+func (s *sorter) lookUp(n int, pair func(i int) (*pattern, []byte), found func(v []byte, ok bool)) {
+	var hashes [keyspace.MostAhead]uint64
+	for from := 0; from < n; from += len(hashes) {
+		block, m := min(len(hashes), n-from), 0
+		s.names = s.names[:0]
+		for i := range block {
+			if p, e := pair(from + i); p.star {
+				at := len(s.names)
+				s.names = append(append(append(s.names, p.before...), e...), p.after...)
+				s.keys[i] = s.c.Store.MakeKey(s.names[at:])
+				hashes[m] = s.keys[i].Hash
+				m++
+			}
+		}
+		s.c.Store.KS.Ahead(s.c.DB, hashes[:m])
+		for i := range block {
+			switch p, e := pair(from + i); {
+			case p.self:
+				found(e, true)
+			case !p.star:
+				found(nil, false)
+			default:
+				found(s.valueAt(&s.keys[i], p.field))
+			}
+		}
+	}
+}
+
+// valueAt finds the string at a key, or the field of the hash there. It is good until the next change of the shard, or the next call.
+func (s *sorter) valueAt(k *command.Key, field []byte) (val []byte, ok bool) {
+	r := s.c.Find(k)
 	switch {
 	case r == 0:
 		return nil, false
 	case field == nil && k.Shard.Type(r) == keyspace.String:
 		return k.Shard.Value(r), true
 	case field != nil && k.Shard.Type(r) == keyspace.Hash:
-		if r = s.c.ExpireField(&k, r, field); r == 0 {
+		if r = s.c.ExpireField(k, r, field); r == 0 {
 			return nil, false
 		}
 		return value.Field(k.Shard, r, field, s.c.FieldNow(), &s.num)
@@ -316,13 +372,11 @@ func (s *sorter) lookUp(pattern, elem []byte) (val []byte, ok bool) {
 	return nil, false
 }
 
-var arrow = []byte("->")
-
 // arrange puts the first m elements of the order in their places.
 func (s *sorter) arrange(m int) {
 	o := s.order
 	if m > len(o)/8 {
-		slices.SortFunc(o, s.compare)
+		s.sort(o)
 		return
 	}
 	if m == 0 {
@@ -334,12 +388,73 @@ func (s *sorter) arrange(m int) {
 		s.sift(top, i)
 	}
 	for i := m; i < len(o); i++ {
-		if s.compare(o[i], top[0]) < 0 {
+		if o[i].key <= top[0].key && s.compare(o[i], top[0]) < 0 {
 			top[0] = o[i]
 			s.sift(top, 0)
 		}
 	}
-	slices.SortFunc(top, s.compare)
+	s.sort(top)
+}
+
+// fewestByDigits is from how many places on it pays to sort them by the digits of their keys.
+const fewestByDigits = 100
+
+// digitBits is the most bits that a digit has: so many places that digits put others at, 2048, are within the first level of the processor's cache.
+const digitBits = 11
+
+// sort puts places in order: by the digits of their keys, from the lowest to the highest that are not the same in all of them, and then those that have equal keys
+// by comparing.
+func (s *sorter) sort(o []place) {
+	if len(o) < fewestByDigits {
+		slices.SortFunc(o, s.compare)
+		return
+	}
+	differ := uint64(0)
+	for i := range o {
+		differ |= o[i].key ^ o[0].key
+	}
+	if differ != 0 {
+		low, high := bits.TrailingZeros64(differ), bits.Len64(differ)
+		digits := (high - low + digitBits - 1) / digitBits
+		width := (high - low + digits - 1) / digits
+		s.spare = slices.Grow(s.spare[:0], len(o))[:len(o)]
+		from, to := o, s.spare
+		for at := range digits {
+			byDigit(from, to, low+at*width, width)
+			from, to = to, from
+		}
+		if digits%2 == 1 {
+			copy(o, s.spare)
+		}
+	}
+	for i := 0; i < len(o); {
+		j := i + 1
+		for j < len(o) && o[j].key == o[i].key {
+			j++
+		}
+		if j-i > 1 {
+			slices.SortFunc(o[i:j], s.compare)
+		}
+		i = j
+	}
+}
+
+// byDigit copies places in the order of one digit of their keys, of so many bits from one on. Those in which it is equal keep their order.
+func byDigit(from, to []place, shift, width int) {
+	var next [1 << digitBits]uint32
+	mask := uint64(1)<<width - 1
+	for i := range from {
+		next[from[i].key>>shift&mask&(1<<digitBits-1)]++
+	}
+	at := uint32(0)
+	for i := range next[:mask+1] {
+		next[i], at = at, at+next[i]
+	}
+	for _, p := range from {
+		n := &next[p.key>>shift&mask&(1<<digitBits-1)]
+		to[*n] = p
+		*n++
+	}
 }
 
 // sift lets an element sink to its place in a heap.
@@ -406,18 +521,12 @@ func (s *sorter) element(i int) []byte {
 
 // each calls f with the m results from a place on: of every element itself, or what each GET finds for it; ok is false when that is nothing.
 func (s *sorter) each(start, m int, f func(v []byte, ok bool)) {
+	if g := len(s.get); g > 0 {
+		s.lookUp(m*g, func(i int) (*pattern, []byte) { return &s.get[i%g], s.element(start + i/g) }, f)
+		return
+	}
 	for i := start; i < start+m; i++ {
-		e := s.element(i)
-		if len(s.get) == 0 {
-			f(e, true)
-		}
-		for _, g := range s.get {
-			if len(g) == 1 && g[0] == '#' {
-				f(e, true)
-			} else {
-				f(s.lookUp(g, e))
-			}
-		}
+		f(s.element(i), true)
 	}
 }
 

@@ -203,20 +203,20 @@ const longestInt = 20
 
 // ParseInt reads the canonical decimal form of an int64.
 func ParseInt(p []byte) (int64, bool) {
-	if len(p) == 0 || len(p) > longestInt || p[0] > '9' {
+	if len(p) == 0 || p[0] > '9' {
 		return 0, false
 	}
 	digits, neg := p, p[0] == '-'
 	if neg {
 		digits = p[1:]
 	}
-	if len(digits) == 0 || digits[0] == '0' && (neg || len(digits) > 1) {
+	if len(digits) == 0 || len(digits) >= longestInt || digits[0] == '0' && (neg || len(digits) > 1) {
 		return 0, false
 	}
 	var v uint64
-	for _, c := range digits {
+	for _, c := range digits { // 19 at most, which a uint64 has room for
 		d := uint64(c - '0')
-		if d > 9 || v > (1<<64-1-d)/10 {
+		if d > 9 {
 			return 0, false
 		}
 		v = v*10 + d
