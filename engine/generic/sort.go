@@ -532,15 +532,28 @@ func (s *sorter) each(start, m int, f func(v []byte, ok bool)) {
 
 func (s *sorter) reply(start, m int) {
 	w := s.c.W
-	w.Array(m * max(1, len(s.get)))
+	n, done, pos := m*max(1, len(s.get)), 0, len(w.B)
+	w.Array(n)
 	s.each(start, m, func(v []byte, ok bool) {
 		if ok {
 			w.Bulk(v)
 		} else {
 			w.Null()
 		}
+		if done++; done == replySample {
+			if guess := (len(w.B) - pos) * (n - done) / done; guess > largeReply {
+				w.B = slices.Grow(w.B, guess+guess/8)
+			}
+		}
 	})
 }
+
+const (
+	// replySample is after how many results the length of the others is guessed, so that a large reply does not outgrow its memory time and again.
+	replySample = 128
+	// largeReply is from how many bytes on that pays: memory for less serves many replies.
+	largeReply = 128 << 10
+)
 
 // storeResult puts the result in the place of whatever the destination holds, and replies its length. Without a result the destination goes.
 func (s *sorter) storeResult(start, m int) {

@@ -13,8 +13,9 @@ import (
 // TestSortAllocates hardly anything: what it needs it keeps. (Under the race detector pools lose things on purpose.)
 func TestSortAllocates(t *testing.T) {
 	r := commandtest.New(t, sortFamilies()...)
-	for i := range 100 {
-		e := strconv.Itoa(i * 7919 % 100)
+	const n = 2000 // a few times what is sorted without memory to move places to
+	for i := range n {
+		e := strconv.Itoa(i * 7919 % n)
 		r.Do("RPUSH", "l", e)
 		r.Do("SET", "w_"+e, e)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -13,10 +14,13 @@ import (
 	"tidemark/engine/command"
 	"tidemark/engine/command/commandtest"
 	"tidemark/engine/hash"
+	"tidemark/engine/keyspace"
+	"tidemark/engine/keyspace/coll"
 	"tidemark/engine/list"
 	sets "tidemark/engine/set"
 	strs "tidemark/engine/strings"
 	"tidemark/engine/zset"
+	"tidemark/netio/resp"
 )
 
 func sortFamilies() [][]*command.Descriptor {
@@ -155,6 +159,149 @@ func TestSortPartly(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestSortByDigits: places by the digits of their keys are in the order that comparing gives, whichever bits the keys differ in.
+func TestSortByDigits(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for _, keys := range []struct {
+		what string
+		key  func(i int) uint64
+	}{
+		{"any", func(int) uint64 { return rnd.Uint64() }}, {"equal", func(int) uint64 { return 1 << 63 }}, {"few", func(int) uint64 { return rnd.Uint64N(5) }},
+		{"lowest bit", func(i int) uint64 { return 1<<63 | uint64(i&1) }}, {"highest bit", func(i int) uint64 { return uint64(i) << 63 }},
+		{"lowest and highest", func(i int) uint64 { return uint64(i)<<63 | uint64(i>>1&1) }}, {"ascending", func(i int) uint64 { return uint64(i) }},
+		{"descending", func(i int) uint64 { return uint64(-i) }}, {"one digit", func(int) uint64 { return rnd.Uint64N(1<<digitBits) << 20 }},
+		{"a digit and a bit", func(int) uint64 { return rnd.Uint64N(2<<digitBits) << 20 }}, {"two digits", func(int) uint64 { return rnd.Uint64N(1 << (2 * digitBits)) }},
+		{"numbers", func(int) uint64 { return coll.ScoreKey(float64(rnd.IntN(1000000) - 500000)) }},
+		{"fractions", func(int) uint64 { return coll.ScoreKey(rnd.NormFloat64()) }},
+		{"infinite", func(i int) uint64 { return coll.ScoreKey([]float64{math.Inf(1), math.Inf(-1), 0, -1}[i&3]) }},
+	} {
+		for _, n := range []int{0, 1, fewestByDigits - 1, fewestByDigits, fewestByDigits + 1, 5000} {
+			for _, desc := range []bool{false, true} {
+				s := &sorter{sortOptions: sortOptions{desc: desc}}
+				for i := range n {
+					s.add(strconv.AppendInt(nil, int64(rnd.IntN(20)), 10))
+					s.order = append(s.order, place{keys.key(i), i})
+				}
+				want := slices.Clone(s.order)
+				slices.SortFunc(want, s.compare)
+				s.sort(s.order)
+				same := func(a, b place) bool { return s.compare(a, b) == 0 }
+				if !slices.EqualFunc(s.order, want, same) {
+					t.Errorf("%s, %d, descending %v", keys.what, n, desc)
+				}
+				slices.SortFunc(s.order, func(a, b place) int { return a.elem - b.elem })
+				for i, p := range s.order {
+					if p.elem != i {
+						t.Fatalf("%s, %d, descending %v: element %d is missing", keys.what, n, desc, i)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestSortLarge compares SORT with Redis's on lists, sorted sets and sets that are sorted by digits, with many equal numbers, numbers of all sizes, and texts that
+// begin alike.
+func TestSortLarge(t *testing.T) {
+	one := func(rnd *rand.Rand, list ...string) string { return list[rnd.IntN(len(list))] }
+	commandtest.CompareRandom(t, 1500, sortFamilies(), func(rnd *rand.Rand) []string {
+		number := func() string {
+			switch rnd.IntN(8) {
+			case 0:
+				return one(rnd, "inf", "-inf", "0", "-0", "1e3", "1000", "1000.0", "0x3e8", "")
+			case 1:
+				return strconv.FormatFloat(math.Ldexp(rnd.NormFloat64(), rnd.IntN(2000)-1000), 'g', -1, 64) // a double has room for it
+			case 2:
+				return strconv.FormatInt(int64(rnd.Uint64()), 10)
+			case 3:
+				return strconv.FormatFloat(rnd.NormFloat64(), 'f', 3, 64)
+			}
+			return strconv.Itoa(rnd.IntN(2000) - 1000)
+		}
+		text := func() string {
+			return one(rnd, "", "a", "number:", "number:of:", "number:of:many:") + strconv.Itoa(rnd.IntN(300))
+		}
+		add := func(command, key string, elem func() string, score bool) []string {
+			out := []string{command, key}
+			for range 50 + rnd.IntN(150) {
+				if score {
+					out = append(out, strconv.Itoa(rnd.IntN(5)))
+				}
+				out = append(out, elem())
+			}
+			return out
+		}
+		switch rnd.IntN(8) {
+		case 0:
+			return add("RPUSH", "n"+strconv.Itoa(rnd.IntN(2)), number, false)
+		case 1:
+			return add("RPUSH", "t", text, false)
+		case 2:
+			return add("ZADD", "z", number, true)
+		case 3:
+			return add("SADD", "s", number, false)
+		case 4:
+			out := []string{"MSET"}
+			for range 100 {
+				out = append(out, "w:"+strconv.Itoa(rnd.IntN(2000)-1000), number())
+			}
+			return out
+		case 5:
+			return []string{"DEL", one(rnd, "n0", "n1", "t", "s", "z")}
+		}
+		out := []string{"SORT", one(rnd, "n0", "n1", "z", "s")}
+		switch rnd.IntN(3) {
+		case 0:
+			out = []string{"SORT", one(rnd, "n0", "t", "z", "s"), "ALPHA"}
+		case 1:
+			out = append(out, "BY", "w:*")
+		}
+		if rnd.IntN(3) == 0 {
+			out = append(out, "LIMIT", strconv.Itoa(rnd.IntN(400)), strconv.Itoa(rnd.IntN(400)))
+		}
+		if rnd.IntN(2) == 0 {
+			out = append(out, "DESC")
+		}
+		if rnd.IntN(3) == 0 {
+			out = append(out, "GET", "w:*", "GET", "#")
+		}
+		return out
+	})
+}
+
+// TestSortManyGets: more patterns than keys are looked up at once, of which some make no key; a reply that is far larger than its beginning lets expect.
+func TestSortManyGets(t *testing.T) {
+	r := commandtest.New(t, sortFamilies()...)
+	const gets = keyspace.MostAhead + 3
+	request := []string{"SORT", "l"}
+	for g := range gets {
+		request = append(request, "GET", []string{"#", "w_*", "h_*->f", "none"}[g%4])
+	}
+	var want resp.Writer
+	want.Array(300 * gets)
+	for i := range 300 {
+		e, long := fmt.Sprintf("%03d", i), strings.Repeat("f", i*i/100)
+		r.Do("RPUSH", "l", e)
+		r.Do("SET", "w_"+e, "value"+e)
+		r.Do("HSET", "h_"+e, "f", long)
+		for g := range gets {
+			switch g % 4 {
+			case 0:
+				want.BulkString(e)
+			case 1:
+				want.BulkString("value" + e)
+			case 2:
+				want.BulkString(long)
+			case 3:
+				want.Null()
+			}
+		}
+	}
+	if got := r.Do(request...); got != string(want.B) {
+		t.Errorf("a reply of %d bytes, which are not the %d that were wanted", len(got), len(want.B))
 	}
 }
 
