@@ -402,6 +402,9 @@ func (d *Decoder) node(it *Item) error {
 		if err != nil {
 			return err
 		}
+		if len(v) == 0 {
+			return d.fail("a list's node of an element without bytes")
+		}
 		it.Form, it.Elems = FormElems, [][]byte{append([]byte(nil), v...)}
 		return nil
 	}

@@ -391,7 +391,9 @@ func mustAdd(v ...int64) intset.Set {
 func TestBadCollections(t *testing.T) {
 	w := newShardWorld(t)
 	str := func(p []byte) []byte { return appendString(nil, p, false) }
-	cut := ziplist("a", "b")
+	cut, astray, void := ziplist("a", "b"), ziplist("a", "1"), ziplist("a")
+	astray[4]--                                                // where it says that the last entry is
+	binary.LittleEndian.PutUint32(void[4:], uint32(len(void))) // outside
 	for name, payload := range map[string][]byte{
 		"no elements":             dumpOf(typeSet, []byte{0}),
 		"no elements, packed":     dumpOf(typeHashPacked, str(packed.New(nil))),
@@ -405,6 +407,9 @@ func TestBadCollections(t *testing.T) {
 		"unknown kind of node":    dumpOf(typeQuicklist2, append([]byte{1, 3}, str(packed.New(nil).AppendInt(1))...)),
 		"node without elements":   dumpOf(typeQuicklist2, append([]byte{1, 2}, str(packed.New(nil))...)),
 		"empty node in a list":    dumpOf(typeQuicklist2, slices.Concat([]byte{2, 2}, str(packed.New(nil).AppendInt(1)), []byte{2}, str(packed.New(nil)))),
+		"plain node of no bytes":  dumpOf(typeQuicklist2, []byte{1, 1, 0}),
+		"ziplist, wrong last":     dumpOf(typeZSetZiplist, str(astray)),
+		"ziplist, no last":        dumpOf(typeQuicklist, append([]byte{2}, slices.Concat(str(cut), str(void))...)),
 		"cut ziplist":             dumpOf(typeListZiplist, str(cut[:len(cut)-2])),
 		"intset out of order":     dumpOf(typeSetIntset, str([]byte{2, 0, 0, 0, 2, 0, 0, 0, 5, 0, 4, 0})),
 		"a claim of 2^60":         dumpOf(typeList, []byte{0x81, 0x10, 0, 0, 0, 0, 0, 0, 0, 1, 'a'}),

@@ -29,7 +29,7 @@ func fromZiplist(p []byte) (packed.List, error) {
 	if len(p) < 11 || int(binary.LittleEndian.Uint32(p)) != len(p) || p[len(p)-1] != 0xff {
 		return nil, errZiplist
 	}
-	said := int(binary.LittleEndian.Uint16(p[8:]))
+	last, said := int(binary.LittleEndian.Uint32(p[4:])), int(binary.LittleEndian.Uint16(p[8:]))
 	out := packed.New(make([]byte, 0, len(p)))
 	n := 0
 	rest, before := p[10:len(p)-1], 0
@@ -58,7 +58,7 @@ func fromZiplist(p []byte) (packed.List, error) {
 		rest = rest[head+data:]
 		before = size - len(rest)
 	}
-	if said != 65535 && said != n {
+	if last != len(p)-1-before || said != 65535 && said != n {
 		return nil, errZiplist
 	}
 	return out, nil
