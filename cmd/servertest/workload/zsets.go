@@ -10,10 +10,11 @@ func (g *Generator) member() string {
 	return g.value()
 }
 
-// score is one that every version prints the same: short in base two.
+// score is one that every version prints the same: short in base two. It is not -0: a packed list does not keep the sign, in Redis as in tidemark, while a
+// skiplist does, and redis-server makes one of a small sorted set for SORT. (The scripts have it.)
 func (g *Generator) score() string {
 	if g.chance(8) {
-		return g.pick("inf", "-inf", "nan", "abc", "", "1e12", "1e400", "-0", "0x10", "4503599627370497")
+		return g.pick("inf", "-inf", "nan", "abc", "", "1e12", "1e400", "0", "0x10", "4503599627370497")
 	}
 	return strconv.FormatFloat(float64(g.Rnd.IntN(80)-40)/4, 'f', -1, 64)
 }
