@@ -4,23 +4,37 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // fileSink writes a file that appears under its name only when it is whole and on the disk.
 type fileSink struct {
-	f    *os.File
-	path string
+	f             *os.File
+	path          string
+	size, started int64 // bytes written, and those of them whose way to the disk has begun
 }
+
+// sinkStretch is how many bytes are sent on their way to the disk at a time. With all of them left to the sync at the end, that is milliseconds in the
+// kernel, where nobody takes the processor from it.
+const sinkStretch = 1 << 20
 
 func newFileSink(path string) (*fileSink, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "temp-*.rdb")
 	if err != nil {
 		return nil, fmt.Errorf("cannot write a snapshot for %s: %w", path, err)
 	}
-	return &fileSink{f, path}, nil
+	return &fileSink{f: f, path: path}, nil
 }
 
-func (k *fileSink) Write(p []byte) (int, error) { return k.f.Write(p) }
+func (k *fileSink) Write(p []byte) (int, error) {
+	n, err := k.f.Write(p)
+	for k.size += int64(n); err == nil && k.size-k.started >= sinkStretch; k.started += sinkStretch {
+		// It promises nothing, and its errors come again from the sync.
+		_ = unix.SyncFileRange(int(k.f.Fd()), k.started, sinkStretch, unix.SYNC_FILE_RANGE_WRITE)
+	}
+	return n, err
+}
 
 // Commit syncs the file and its directory and gives the file its name.
 func (k *fileSink) Commit() error {

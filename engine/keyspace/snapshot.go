@@ -35,7 +35,7 @@ type Progress struct {
 	N     uint64
 }
 
-// A Piecemeal appends the next piece, of some 64 KiB at most unless a single element is larger, of the serialised entry to dst. It is
+// A Piecemeal appends the next piece, of some 16 KiB at most unless a single element is larger, of the serialised entry to dst. It is
 // called with the same p until p.More is false. Otherwise it is as Encoder.
 type Piecemeal func(dst []byte, db int, s *Shard, r Ref, p *Progress) []byte
 

@@ -50,8 +50,8 @@ const (
 	packedNode = 2
 )
 
-// pieceBytes is about how much AppendPiece appends at a time.
-const pieceBytes = 64 << 10
+// pieceBytes is about how much AppendPiece appends at a time: some 0.1 to 0.3 ms.
+const pieceBytes = 16 << 10
 
 // Phases of a value's encoding, in keyspace.Progress.
 const (

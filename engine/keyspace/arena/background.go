@@ -49,11 +49,11 @@ func (p *Pool) background() {
 	}
 }
 
-// The system is asked to take back no more than dropAtOnce bytes in one call, some 0.3 to 0.6 ms, and each is followed by a pause: a thread that is busy
+// The system is asked to take back no more than dropAtOnce bytes in one call, some 0.1 to 0.5 ms, and each is followed by a pause: a thread that is busy
 // for longer is given whole slices of the scheduler's, and an event loop on the same processor stands still for 3 to 4 ms at a time.
 const (
-	dropAtOnce = chunkBytes
-	dropPause  = time.Millisecond
+	dropAtOnce = 1 << 20
+	dropPause  = 500 * time.Microsecond
 )
 
 // scavenge returns the pages of free spans until little of the free memory is resident. A chunk's spans are taken
@@ -80,13 +80,16 @@ func (p *Pool) scavenge() {
 		p.warmSpan -= n
 		p.account()
 		p.mu.Unlock()
-		for left := set; left != 0; {
+		for left, dropped := set, 0; left != 0; {
 			at := bits.TrailingZeros64(left)
-			run := bits.TrailingZeros64(^(left >> at))
+			run := min(bits.TrailingZeros64(^(left >> at)), dropAtOnce/spanBytes)
 			dropPages(unsafe.Add(base, at*spanBytes), uintptr(run)*spanBytes)
 			left &^= (uint64(1)<<run - 1) << at
+			if dropped += run; dropped >= dropAtOnce/spanBytes || left == 0 {
+				time.Sleep(dropPause)
+				dropped = 0
+			}
 		}
-		time.Sleep(dropPause)
 		p.mu.Lock()
 		c = &p.chunks[number] // the slice may have moved
 		c.free |= set
