@@ -152,18 +152,17 @@ func clientSetName(c *command.Ctx) {
 func clientSetInfo(c *command.Ctx) {
 	ss := c.Client.(*Session)
 	var field *string
-	name := ""
 	switch {
 	case command.Is(c.Args[2], "lib-name"):
-		name, field = "lib-name", &ss.pub.libName
+		field = &ss.pub.libName
 	case command.Is(c.Args[2], "lib-ver"):
-		name, field = "lib-ver", &ss.pub.libVer
+		field = &ss.pub.libVer
 	default:
 		c.W.Error(fmt.Sprintf("ERR Unrecognized option '%s'", c.Args[2]))
 		return
 	}
 	if !validName(c.Args[3]) {
-		c.W.Error("ERR " + name + " cannot contain spaces, newlines or special characters.")
+		c.W.Error(fmt.Sprintf("ERR %s cannot contain spaces, newlines or special characters.", c.Args[2]))
 		return
 	}
 	ss.pub.mu.Lock()

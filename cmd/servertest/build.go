@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -96,6 +97,42 @@ func RedisBinary() (string, error) {
 		return "", fmt.Errorf("redis-server is needed for comparison and is not in PATH (Debian: apt-get install redis-server): %w", err)
 	}
 	return bin, nil
+}
+
+var redisVersion = sync.OnceValues(func() ([3]int, error) {
+	bin, err := RedisBinary()
+	if err != nil {
+		return [3]int{}, err
+	}
+	out, err := exec.Command(bin, "--version").Output()
+	if err != nil {
+		return [3]int{}, fmt.Errorf("%s --version: %w", bin, err)
+	}
+	_, text, _ := strings.Cut(string(out), " v=")
+	return parseVersion(text)
+})
+
+// parseVersion reads the numbers of "7.4.1 sha=..." or "7.4".
+func parseVersion(text string) (v [3]int, err error) {
+	if n, err := fmt.Sscanf(text, "%d.%d.%d", &v[0], &v[1], &v[2]); n < 2 {
+		return v, fmt.Errorf("%.40q does not begin with a version such as 7.4: %w", text, err)
+	}
+	return v, nil
+}
+
+// RedisAtLeast reports whether the reference server is of this version, such
+// as "7.4" or "7.4.2", or newer. What tests expect of it goes by that.
+func RedisAtLeast(t testing.TB, version string) bool {
+	t.Helper()
+	have, err := redisVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := parseVersion(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Compare(have[:], want[:]) >= 0
 }
 
 // StartRedis starts the reference server for the duration of a test.

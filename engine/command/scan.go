@@ -13,11 +13,20 @@ import (
 // What SCAN, HSCAN, SSCAN and ZSCAN have in common: their arguments, and a reply whose number of elements is known last.
 
 // Cursor parses argument i as a cursor, as redis-server does; when it is none the error is replied and ok is false. A cursor is an unsigned 64-bit number
-// in decimal. It may have a sign, - counts down from 2^64; it ends at a zero byte; nothing at all is 0.
+// in decimal. What is written as an integer usually is must not be negative. Otherwise there may be white space before it and a sign, - counts down from 2^64;
+// it ends at a zero byte.
 func (c *Ctx) Cursor(i int) (n uint64, ok bool) {
+	if v, usual := ParseInt(c.Args[i]); usual {
+		if v < 0 {
+			c.W.Error(errCursor)
+		}
+		return uint64(v), v >= 0
+	}
 	b, _, _ := bytes.Cut(c.Args[i], zeroByte)
+	b = bytes.TrimLeft(b, " \t\n\v\f\r")
 	if len(b) == 0 {
-		return 0, true
+		c.W.Error(errCursor)
+		return 0, false
 	}
 	digits := b
 	if b[0] == '+' || b[0] == '-' {
@@ -34,13 +43,15 @@ func (c *Ctx) Cursor(i int) (n uint64, ok bool) {
 		n = lo + d
 	}
 	if !ok {
-		c.W.Error("ERR invalid cursor")
+		c.W.Error(errCursor)
 	}
 	if b[0] == '-' {
 		n = -n
 	}
 	return n, ok
 }
+
+const errCursor = "ERR invalid cursor"
 
 var zeroByte = []byte{0}
 

@@ -66,7 +66,7 @@ var memoryHelp = []string{
 	"    Return memory in bytes used by <key> and its value. Nested values are",
 	"    sampled up to <count> times (default: 5, 0 means sample all).",
 	"HELP",
-	"    Prints this help.",
+	"    Print this help.",
 }
 
 // memoryUsage checks SAMPLES and has no use for the number: the keyspace knows the exact size of a value without sampling.

@@ -114,5 +114,5 @@ var objectHelp = []string{
 	"    Return the number of references of the value associated with the specified",
 	"    <key>.",
 	"HELP",
-	"    Prints this help.",
+	"    Print this help.",
 }

@@ -71,7 +71,7 @@ func xgroupCommand() *command.Descriptor {
 				"SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]",
 				"    Set the current group ID and entries_read counter.",
 				"HELP",
-				"    Prints this help."),
+				"    Print this help."),
 		},
 	}
 }

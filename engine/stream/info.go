@@ -28,7 +28,7 @@ func xinfoCommand() *command.Descriptor {
 			"STREAM <key> [FULL [COUNT <count>]",
 			"    Show information about the stream.",
 			"HELP",
-			"    Prints this help.")},
+			"    Print this help.")},
 	}
 }
 

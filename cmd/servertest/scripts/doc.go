@@ -11,7 +11,9 @@
 //
 // Lines that begin with @ are directives. These hold for the next command only:
 //
-//	@since 7.2                 newer than the reference: only tidemark runs it; a "=" line or @match must tell the reply
+//	@since 7.2                 Redis has it since then: a redis-server that is older does not run it; a "=" line or @match must tell the reply
+//	@before 7.2 REASON         the reply of a redis-server older than that may differ; with a "=" line that of all others must be that
+//	@alone REASON              only tidemark runs it; a "=" line or @match must tell the reply
 //	@expect-differ REASON      the replies may differ; with a "=" line tidemark's must be that
 //	@tolerate N                integers, and bulks that are integers, may differ by at most N
 //	@numbers                   numbers in bulk strings and doubles are compared as such: 0.1 is 0.10000000000000001

@@ -28,6 +28,8 @@ type step struct {
 	re   *regexp.Regexp
 
 	since     string
+	alone     bool   // redis-server never runs it
+	before    string // the version since which redis-server replies alike
 	differ    string
 	tolerate  int64
 	numbers   bool
@@ -56,8 +58,8 @@ func parse(path string) (*script, error) {
 		}
 	}
 	for _, st := range s.steps {
-		if st.since != "" && st.want == [4]string{} && st.match == nil {
-			return nil, fmt.Errorf("%s:%d: @since needs a \"=\" line or @match: there is no reference to compare with", path, st.line)
+		if (st.since != "" || st.alone) && st.want == [4]string{} && st.match == nil {
+			return nil, fmt.Errorf("%s:%d: @since and @alone need a \"=\" line or @match: there may be no reference to compare with", path, st.line)
 		}
 	}
 	return s, sc.Err()
@@ -113,6 +115,17 @@ func (s *script) parseLine(n int, line string, next *step) error {
 	switch verb {
 	case "since":
 		next.since = rest
+	case "alone":
+		if rest == "" {
+			return fmt.Errorf("@alone wants a reason")
+		}
+		next.alone = true
+	case "before":
+		version, reason, _ := strings.Cut(rest, " ")
+		if reason == "" {
+			return fmt.Errorf("@before wants a version and a reason")
+		}
+		next.before = version
 	case "expect-differ":
 		if rest == "" {
 			return fmt.Errorf("@expect-differ wants a reason")

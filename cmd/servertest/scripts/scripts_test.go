@@ -202,15 +202,18 @@ func runScript(t *testing.T, s *script, proto int, servers both) {
 		c.Close()
 	}
 	for i := range s.steps {
-		st := &s.steps[i]
+		st := s.steps[i]
 		where := fmt.Sprintf("%s:%d: %s", s.path, st.line, st.describe())
 		run := sides
-		if st.since != "" {
+		if st.alone || st.since != "" && !servertest.RedisAtLeast(t, st.since) {
 			run = sides[:1]
+		}
+		if st.before != "" && !servertest.RedisAtLeast(t, st.before) {
+			st.differ = "redis-server is older than " + st.before
 		}
 		var replies []servertest.Reply
 		for _, sd := range run {
-			r, ok, err := sd.perform(st)
+			r, ok, err := sd.perform(&st)
 			if err != nil {
 				t.Fatalf("%s\n  %v", where, err)
 			}
