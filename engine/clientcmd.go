@@ -50,6 +50,7 @@ func (s *Server) clientCommands() []*command.Descriptor {
 					{"3.2.0", "Added `master` type in for `TYPE` option."},
 					{"5.0.0", "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility."},
 					{"6.2.0", "`LADDR` option."},
+					{"7.4.0", "`MAXAGE` option."},
 				}
 				opt := func(a command.Arg) command.Arg { a.Flags = command.Optional; return a }
 				d.Args = []command.Arg{{Name: "filter", Type: "oneof", Args: []command.Arg{
@@ -101,7 +102,7 @@ func (s *Server) clientCommands() []*command.Descriptor {
 						token("write", "WRITE"), token("all", "ALL")}}}
 			}),
 			sub("reply", 3, "3.2.0", "Switches replies on and off.", clientReply, func(d *command.Descriptor) {
-				d.Args = []command.Arg{{Name: "on-off-skip", Type: "oneof", Args: []command.Arg{
+				d.Args = []command.Arg{{Name: "action", Type: "oneof", Args: []command.Arg{
 					token("on", "ON"), token("off", "OFF"), token("skip", "SKIP")}}}
 			}),
 			sub("setinfo", 4, "7.2.0", "Tells the client library's name or version.", clientSetInfo, func(d *command.Descriptor) {

@@ -158,6 +158,7 @@ func (s *Server) setPolicy(v *config.Values) {
 
 func (s *Server) configCommand() *command.Descriptor {
 	const flags = command.Admin | command.NoScript | command.Loading | command.Stale
+	policy := []string{"request_policy:all_nodes", "response_policy:all_succeeded"}
 	return &command.Descriptor{
 		Name: "config", Arity: -2, Group: "server", Since: "2.0.0", Complexity: "Depends on subcommand.",
 		Summary: "Commands about the configuration.",
@@ -167,8 +168,7 @@ func (s *Server) configCommand() *command.Descriptor {
 				Complexity: "O(N) when N is the number of configuration parameters provided",
 				Summary:    "Returns the values of the directives that match the patterns.",
 				History:    [][2]string{{"7.0.0", "Added the ability to pass multiple pattern parameters in one call"}},
-				Args: []command.Arg{{Name: "parameter", Type: "block", Flags: command.Multiple, Args: []command.Arg{
-					{Name: "parameter", Type: "string"}}}},
+				Args:       []command.Arg{{Name: "parameter", Type: "string", Flags: command.Multiple}},
 			},
 			{
 				Name: "help", Arity: 2, Flags: command.Loading | command.Stale, Handler: s.help, Group: "server", Since: "5.0.0",
@@ -177,20 +177,21 @@ func (s *Server) configCommand() *command.Descriptor {
 			{
 				Name: "resetstat", Arity: 2, Flags: flags, Group: "server", Since: "2.0.0", Complexity: "O(1)",
 				Summary: "Sets the counters of INFO back to zero.",
-				Handler: s.configResetStat,
+				Handler: s.configResetStat, Tips: policy,
 			},
 			{
 				Name: "rewrite", Arity: 2, Flags: flags, Group: "server", Since: "2.8.0", Complexity: "O(1)",
 				Summary: "Writes the configuration in force to the configuration file.", Handler: s.configRewrite,
+				Tips: policy,
 			},
 			{
 				Name: "set", Arity: -4, Flags: flags, Handler: s.configSet, Scope: command.ScopeOwn, Group: "server", Since: "2.0.0",
 				Complexity: "O(N) when N is the number of configuration parameters provided",
 				Summary:    "Changes directives while the server runs, all or none.",
 				History:    [][2]string{{"7.0.0", "Added the ability to set multiple parameters in one call."}},
-				Args: []command.Arg{{Name: "parameter_value", Type: "block", Flags: command.Multiple, Args: []command.Arg{
+				Args: []command.Arg{{Name: "data", Type: "block", Flags: command.Multiple, Args: []command.Arg{
 					{Name: "parameter", Type: "string"}, {Name: "value", Type: "string"}}}},
-				Tips: []string{"request_policy:all_nodes", "response_policy:all_succeeded"},
+				Tips: policy,
 			},
 		},
 	}

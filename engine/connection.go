@@ -46,7 +46,7 @@ func (s *Server) connectionCommands() []*command.Descriptor {
 			History: [][2]string{{"6.2.0", "`protover` made optional; when called without arguments the command reports the current connection's context."}},
 			Args: []command.Arg{{Name: "arguments", Type: "block", Flags: command.Optional, Args: []command.Arg{
 				{Name: "protover", Type: "integer"},
-				{Name: "username_password", Type: "block", Token: "AUTH", Flags: command.Optional, Args: []command.Arg{
+				{Name: "auth", Type: "block", Token: "AUTH", Flags: command.Optional, Args: []command.Arg{
 					{Name: "username", Type: "string"}, {Name: "password", Type: "string"}}},
 				{Name: "clientname", Type: "string", Token: "SETNAME", Flags: command.Optional},
 			}}},

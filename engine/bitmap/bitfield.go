@@ -34,17 +34,17 @@ func bitfieldCommand() *command.Descriptor {
 		Group: "bitmap", Since: "3.2.0", Complexity: "O(1) for each subcommand specified",
 		Summary: "Reads and writes integers of any width within the string stored under a key",
 		Args: []command.Arg{keyArg, {Name: "operation", Type: "oneof", Flags: command.Optional | command.Multiple, Args: []command.Arg{
-			{Name: "encoding_offset", Type: "block", Token: "GET", Args: fieldArgs()},
+			{Name: "get-block", Type: "block", Token: "GET", Args: fieldArgs()},
 			{Name: "write", Type: "block", Args: []command.Arg{
-				{Name: "wrap_sat_fail", Type: "oneof", Token: "OVERFLOW", Flags: command.Optional, Args: []command.Arg{
+				{Name: "overflow-block", Type: "oneof", Token: "OVERFLOW", Flags: command.Optional, Args: []command.Arg{
 					{Name: "wrap", Type: "pure-token", Token: "WRAP"},
 					{Name: "sat", Type: "pure-token", Token: "SAT"},
 					{Name: "fail", Type: "pure-token", Token: "FAIL"},
 				}},
-				{Name: "write_operation", Type: "oneof", Args: []command.Arg{
-					{Name: "encoding_offset_value", Type: "block", Token: "SET",
+				{Name: "write-operation", Type: "oneof", Args: []command.Arg{
+					{Name: "set-block", Type: "block", Token: "SET",
 						Args: append(fieldArgs(), command.Arg{Name: "value", Type: "integer"})},
-					{Name: "encoding_offset_increment", Type: "block", Token: "INCRBY",
+					{Name: "incrby-block", Type: "block", Token: "INCRBY",
 						Args: append(fieldArgs(), command.Arg{Name: "increment", Type: "integer"})},
 				}},
 			}},
@@ -75,7 +75,7 @@ func bitfieldROCommand() *command.Descriptor {
 		Handler: func(c *command.Ctx) { bitfield(c, true) },
 		Summary: "Reads integers of any width within the string stored under a key",
 		Args: []command.Arg{keyArg, {
-			Name: "encoding_offset", Type: "block", Token: "GET", Args: fieldArgs(),
+			Name: "get-block", Type: "block", Token: "GET", Args: fieldArgs(),
 			Flags: command.Optional | command.Multiple | command.MultipleToken,
 		}},
 	}

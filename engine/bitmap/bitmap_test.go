@@ -15,8 +15,6 @@ func families() [][]*command.Descriptor {
 	return [][]*command.Descriptor{Commands(), strings.Commands()}
 }
 
-func TestDescriptors(t *testing.T) { commandtest.CompareInfo(t, Commands()) }
-
 func TestScripts(t *testing.T) {
 	for _, name := range []string{"bitmap.txt", "limits.txt"} {
 		t.Run(name, func(t *testing.T) { commandtest.CompareScript(t, "testdata/"+name, families) })

@@ -17,7 +17,10 @@ func bitopCommand() *command.Descriptor {
 		Log: command.LogRequest, Handler: bitop,
 		Group: "bitmap", Since: "2.6.0", Complexity: "O(N)",
 		Summary: "Combines several strings bit by bit and stores the outcome under another key",
-		Args: []command.Arg{{Name: "operation", Type: "string"}, {Name: "destkey", Type: "key"},
+		Args: []command.Arg{{Name: "operation", Type: "oneof", Args: []command.Arg{
+			{Name: "and", Type: "pure-token", Token: "AND"}, {Name: "or", Type: "pure-token", Token: "OR"},
+			{Name: "xor", Type: "pure-token", Token: "XOR"}, {Name: "not", Type: "pure-token", Token: "NOT"}}},
+			{Name: "destkey", Type: "key"},
 			{Name: "key", Type: "key", KeySpec: 1, Flags: command.Multiple},
 		},
 	}

@@ -4,7 +4,7 @@ import "tidemark/engine/command"
 
 // The optional unit of a range's ends.
 func unitArg() command.Arg {
-	return command.Arg{Name: "index_unit", Type: "oneof", Since: "7.0.0", Flags: command.Optional, Args: []command.Arg{
+	return command.Arg{Name: "unit", Type: "oneof", Since: "7.0.0", Flags: command.Optional, Args: []command.Arg{
 		{Name: "byte", Type: "pure-token", Token: "BYTE"},
 		{Name: "bit", Type: "pure-token", Token: "BIT"},
 	}}
@@ -16,7 +16,7 @@ func bitcountCommand() *command.Descriptor {
 		Keys:  command.One(command.KeyRO | command.KeyAccess),
 		Group: "bitmap", Since: "2.6.0", Complexity: "O(N)", Handler: bitcount,
 		Summary: "Counts the set bits of the string stored under a key",
-		Args: []command.Arg{keyArg, {Name: "index", Type: "block", Flags: command.Optional, Args: []command.Arg{
+		Args: []command.Arg{keyArg, {Name: "range", Type: "block", Flags: command.Optional, Args: []command.Arg{
 			{Name: "start", Type: "integer"}, {Name: "end", Type: "integer"}, unitArg(),
 		}}},
 		History: [][2]string{{"7.0.0", "Option BYTE or BIT."}},
@@ -30,9 +30,9 @@ func bitposCommand() *command.Descriptor {
 		Group: "bitmap", Since: "2.8.7", Complexity: "O(N)", Handler: bitpos,
 		Summary: "Finds the first bit that is set, or clear, in the string stored under a key",
 		Args: []command.Arg{keyArg, {Name: "bit", Type: "integer"},
-			{Name: "index", Type: "block", Flags: command.Optional, Args: []command.Arg{
+			{Name: "range", Type: "block", Flags: command.Optional, Args: []command.Arg{
 				{Name: "start", Type: "integer"},
-				{Name: "end_index", Type: "block", Flags: command.Optional, Args: []command.Arg{
+				{Name: "end-unit-block", Type: "block", Flags: command.Optional, Args: []command.Arg{
 					{Name: "end", Type: "integer"}, unitArg(),
 				}},
 			}},

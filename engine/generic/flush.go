@@ -66,7 +66,7 @@ var flushAll = &command.Descriptor{
 	History:    flushHistory,
 }
 
-var flushArgs = []command.Arg{{Name: "async", Type: "oneof", Flags: command.Optional, Args: []command.Arg{
+var flushArgs = []command.Arg{{Name: "flush-type", Type: "oneof", Flags: command.Optional, Args: []command.Arg{
 	{Name: "async", Type: "pure-token", Token: "ASYNC", Since: "4.0.0"},
 	{Name: "sync", Type: "pure-token", Token: "SYNC", Since: "6.2.0"}}}}
 

@@ -182,52 +182,6 @@ func pairs(v any) map[string]any {
 	return m
 }
 
-// set sorts names, ours or a reply's.
-func set(v any) []string {
-	out := []string{}
-	switch v := v.(type) {
-	case []string:
-		out = append(out, v...)
-	case []any:
-		for _, x := range v {
-			out = append(out, x.(string))
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// syntax writes arguments in one line, and theirSyntax those of COMMAND DOCS in the same way.
-func syntax(args []command.Arg) string {
-	var out []string
-	for _, a := range args {
-		spec := ""
-		if a.Type == "key" || a.KeySpec != 0 {
-			spec = fmt.Sprint(a.KeySpec)
-		}
-		flags := set(a.Flags.Names())
-		out = append(out, fmt.Sprintf("%s:%s%s:%s:%s:%s(%s)", a.Name, a.Type, spec, a.Token, a.Since, flags, syntax(a.Args)))
-	}
-	return strings.Join(out, " ")
-}
-
-func theirSyntax(args []any) string {
-	var out []string
-	for _, x := range args {
-		a := pairs(x)
-		text := func(field string) string {
-			if a[field] == nil {
-				return ""
-			}
-			return fmt.Sprint(a[field])
-		}
-		sub, _ := a["arguments"].([]any)
-		out = append(out, fmt.Sprintf("%s:%s%s:%s:%s:%s(%s)", text("name"), text("type"), text("key_spec_index"), text("token"), text("since"),
-			set(a["flags"]), theirSyntax(sub)))
-	}
-	return strings.Join(out, " ")
-}
-
 var record = flag.Bool("record", false, "rewrite the replies in testdata from the machine's redis-server")
 
 // A script is lines "> command arg ..." (Go quoting for arguments in quotes), each followed by the reply as redis-server 7

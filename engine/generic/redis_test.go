@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"tidemark/aof"
-	"tidemark/engine/command"
 )
 
 // logged is one command of a log, with the database it runs in.
@@ -178,71 +177,4 @@ func sameEffect(a, b logged) bool {
 		}
 	}
 	return strings.Join(a.args, "\x00") == strings.Join(b.args, "\x00")
-}
-
-// TestDescriptorsMatchRedis compares what COMMAND INFO and COMMAND DOCS say of each command.
-func TestDescriptorsMatchRedis(t *testing.T) {
-	s := startRedis(t)
-	for _, d := range command.NewTable(Commands()).All() {
-		name := d.FullName()
-		info := s.reply("COMMAND", "INFO", name)[0].([]any)
-		if got, want := d.Arity, int(info[1].(int64)); got != want {
-			t.Errorf("%s: arity %d, redis has %d", name, got, want)
-		}
-		same := func(what string, ours, theirs any) {
-			if o, r := fmt.Sprint(ours), fmt.Sprint(theirs); o != r {
-				t.Errorf("%s: %s %s\nredis has %s", name, what, o, r)
-			}
-		}
-		same("flags", set(d.Flags.Names()), set(info[2]))
-		var cats []string
-		for _, c := range d.ACL().Names() {
-			cats = append(cats, "@"+c)
-		}
-		same("categories", set(cats), set(info[6]))
-		same("tips", set(d.Tips), set(info[7]))
-		same("subcommands", len(d.Sub), len(info[9].([]any)))
-
-		specs := info[8].([]any)
-		same("number of key specs", len(d.Keys), len(specs))
-		first, last, step := 0, 0, 0
-		for i, ks := range d.Keys {
-			spec := pairs(specs[i])
-			same("key flags", set(ks.Flags.Names()), set(spec["flags"]))
-			if ks.Unknown {
-				same("type of search", "unknown", pairs(spec["begin_search"])["type"])
-				continue
-			}
-			same("first key", ks.Begin, pairs(pairs(spec["begin_search"])["spec"])["index"])
-			find := pairs(pairs(spec["find_keys"])["spec"])
-			same("last key", ks.Last, find["lastkey"])
-			same("key step", ks.Step, find["keystep"])
-			same("limit", ks.Limit, find["limit"])
-			if i == 0 {
-				first, step = ks.Begin, ks.Step
-			}
-			if last = ks.Last; last >= 0 {
-				last += ks.Begin
-			}
-		}
-		same("legacy range", []int{first, last, step}, []any{info[3], info[4], info[5]})
-
-		docs := pairs(s.reply("COMMAND", "DOCS", name)[1])
-		same("group", d.Group, docs["group"])
-		same("since", d.Since, docs["since"])
-		var history []any
-		for _, h := range d.History {
-			history = append(history, []any{h[0], h[1]})
-		}
-		theirs, _ := docs["history"].([]any)
-		same("history", history, theirs)
-		theirArgs, _ := docs["arguments"].([]any)
-		same("syntax", syntax(d.Args), theirSyntax(theirArgs))
-		if d.Summary == "" || d.Complexity == "" || d.Summary == docs["summary"] {
-			t.Errorf("%s: summary and complexity must be there, in own words", name)
-		}
-		if d.Handler == nil && len(d.Sub) == 0 {
-			t.Errorf("%s: no handler", name)
-		}
-	}
 }

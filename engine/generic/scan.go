@@ -82,7 +82,7 @@ var scan = &command.Descriptor{
 		{Name: "pattern", Type: "pattern", Token: "MATCH", Flags: command.Optional},
 		{Name: "count", Type: "integer", Token: "COUNT", Flags: command.Optional},
 		{Name: "type", Type: "string", Token: "TYPE", Since: "6.0.0", Flags: command.Optional}},
-	Tips:    []string{"nondeterministic_output", "request_policy:special"},
+	Tips:    []string{"nondeterministic_output", "request_policy:special", "response_policy:special"},
 	History: [][2]string{{"6.0.0", "Added the `TYPE` subcommand."}},
 }
 
@@ -163,7 +163,7 @@ var randomKey = &command.Descriptor{
 	Scope: command.ScopeEach, Handler: pickRandom,
 	Group: "generic", Since: "1.0.0", Summary: "Names a random key of the database.",
 	Complexity: "O(1)",
-	Tips:       []string{"request_policy:all_shards", "nondeterministic_output"},
+	Tips:       []string{"request_policy:all_shards", "response_policy:special", "nondeterministic_output"},
 }
 
 // randomTries is how often RANDOMKEY draws again when it met an expired key, before it looks for one that is not.

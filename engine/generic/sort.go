@@ -55,10 +55,10 @@ const (
 )
 
 var sortArgs = []command.Arg{{Name: "key", Type: "key"},
-	{Name: "pattern", Type: "pattern", Token: "BY", KeySpec: 1, Flags: command.Optional},
-	{Name: "offset_count", Type: "block", Token: "LIMIT", Flags: command.Optional, Args: []command.Arg{
+	{Name: "by-pattern", Display: "pattern", Type: "pattern", Token: "BY", KeySpec: 1, Flags: command.Optional},
+	{Name: "limit", Type: "block", Token: "LIMIT", Flags: command.Optional, Args: []command.Arg{
 		{Name: "offset", Type: "integer"}, {Name: "count", Type: "integer"}}},
-	{Name: "pattern", Type: "pattern", Token: "GET", KeySpec: 1, Flags: command.Optional | command.Multiple | command.MultipleToken},
+	{Name: "get-pattern", Display: "pattern", Type: "pattern", Token: "GET", KeySpec: 1, Flags: command.Optional | command.Multiple | command.MultipleToken},
 	{Name: "order", Type: "oneof", Flags: command.Optional, Args: []command.Arg{
 		{Name: "asc", Type: "pure-token", Token: "ASC"}, {Name: "desc", Type: "pure-token", Token: "DESC"}}},
 	{Name: "sorting", Type: "pure-token", Token: "ALPHA", Flags: command.Optional}}

@@ -413,10 +413,6 @@ func TestSortPatternsLockAll(t *testing.T) {
 	}
 }
 
-func TestSortDescriptors(t *testing.T) {
-	commandtest.CompareInfo(t, []*command.Descriptor{sortCmd, sortROCmd})
-}
-
 func BenchmarkSort(b *testing.B) {
 	for _, n := range []int{10, 1000, 100000} {
 		r := commandtest.New(b, sortFamilies()...)

@@ -110,7 +110,7 @@ func geoaddCommand() *command.Descriptor {
 	condition, change := choice("condition", command.Optional, "nx", "NX", "xx", "XX"), flag("change", "CH")
 	condition.Since, change.Since = "6.2.0", "6.2.0"
 	d := describe("geoadd", "3.2.0", -5, geoadd, "Adds members with their positions, or changes those of members that are there", perN, condition, change,
-		command.Arg{Name: "longitude_latitude_member", Type: "block", Flags: command.Multiple,
+		command.Arg{Name: "data", Type: "block", Flags: command.Multiple,
 			Args: []command.Arg{arg("longitude", "double"), arg("latitude", "double"), memberArg}})
 	d.Flags, d.Keys, d.Log = command.Write|command.DenyOOM, command.One(command.KeyRW|command.KeyUpdate), command.LogRequest
 	d.History = [][2]string{{"6.2.0", "`CH`, `NX` and `XX`."}}

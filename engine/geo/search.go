@@ -15,7 +15,7 @@ const perArea = "O(N+log(M)) where N is the number of members in the cells aroun
 func countArg(anySince string) command.Arg {
 	anyArg := flag("any", "ANY")
 	anyArg.Since = anySince
-	return command.Arg{Name: "count_block", Type: "block", Flags: command.Optional, Args: []command.Arg{
+	return command.Arg{Name: "count-block", Type: "block", Flags: command.Optional, Args: []command.Arg{
 		{Name: "count", Type: "integer", Token: "COUNT"}, anyArg}}
 }
 
@@ -70,6 +70,7 @@ func radius(name, since, summary, by string, base int, write bool, args ...comma
 	args = append(args, countArg(anySince), orderArg())
 	q := request{base: base, mayStore: write}
 	d := describe(name, since, -base, func(c *command.Ctx) { search(c, q) }, summary, perArea, args...)
+	d.History = append([][2]string{{"6.2.0", "`ANY`."}}, upperUnits...)
 	d.DocFlags, d.Deprecated, d.ReplacedBy = []string{"deprecated"}, "6.2.0", "`GEOSEARCH` with the "+by
 	if write {
 		d.ReplacedBy = "`GEOSEARCH` and `GEOSEARCHSTORE` with the " + by
@@ -77,8 +78,8 @@ func radius(name, since, summary, by string, base int, write bool, args ...comma
 		dist := to
 		dist.Keyword = "STOREDIST"
 		d.Keys = append(d.Keys, to, dist)
-		d.Args = append(d.Args, command.Arg{Name: "storekey", Type: "key", KeySpec: 1, Token: "STORE", Flags: command.Optional},
-			command.Arg{Name: "storedistkey", Type: "key", KeySpec: 2, Token: "STOREDIST", Flags: command.Optional})
+		d.Args = append(d.Args, command.Arg{Name: "store", Type: "oneof", Flags: command.Optional, Args: []command.Arg{
+			{Name: "storekey", Display: "key", Type: "key", KeySpec: 1, Token: "STORE"}, {Name: "storedistkey", Display: "key", Type: "key", KeySpec: 2, Token: "STOREDIST"}}})
 		d.Flags, d.Log = command.Write|command.DenyOOM|command.MovableKeys, command.LogRequest
 	}
 	return d
@@ -90,23 +91,17 @@ const (
 )
 
 func georadiusCommand() *command.Descriptor {
-	d := radius("georadius", "3.2.0", "Returns or stores the members within a circle around a position", byRadius, 6, true,
+	return radius("georadius", "3.2.0", "Returns or stores the members within a circle around a position", byRadius, 6, true,
 		arg("longitude", "double"), arg("latitude", "double"))
-	d.History = append([][2]string{{"6.2.0", "`ANY`."}}, upperUnits...)
-	return d
 }
 
 func georadiusROCommand() *command.Descriptor {
-	d := radius("georadius_ro", "3.2.10", "Returns the members within a circle around a position", byRadius, 6, false,
+	return radius("georadius_ro", "3.2.10", "Returns the members within a circle around a position", byRadius, 6, false,
 		arg("longitude", "double"), arg("latitude", "double"))
-	d.History = [][2]string{{"6.2.0", "`ANY`."}}
-	return d
 }
 
 func georadiusbymemberCommand() *command.Descriptor {
-	d := radius("georadiusbymember", "3.2.0", "Returns or stores the members within a circle around a member", byMember, 5, true, memberArg)
-	d.History = upperUnits
-	return d
+	return radius("georadiusbymember", "3.2.0", "Returns or stores the members within a circle around a member", byMember, 5, true, memberArg)
 }
 
 func georadiusbymemberROCommand() *command.Descriptor {

@@ -316,13 +316,9 @@ func expiryReader(name string, seconds, relative bool) *command.Descriptor {
 	case seconds:
 		summary = "Tells at which Unix time in seconds fields of a hash expire"
 	}
-	d := reader(name, "7.4.0", summary, perField, -5, command.Fast, command.KeyAccess, func(c *command.Ctx) {
+	return reader(name, "7.4.0", summary, perField, -5, command.Fast, command.KeyAccess, func(c *command.Ctx) {
 		replyExpiries(c, seconds, relative)
 	}, fieldsBlock())
-	if relative {
-		d.Tips = []string{"nondeterministic_output"}
-	}
-	return d
 }
 
 func replyExpiries(c *command.Ctx, seconds, relative bool) {

@@ -16,17 +16,6 @@ import (
 
 func families() [][]*command.Descriptor { return [][]*command.Descriptor{Commands()} }
 
-// HSCAN has an option more than the reference, which knows no NOVALUES; and it knows no fields that expire.
-func TestDescriptors(t *testing.T) {
-	family := slices.DeleteFunc(Commands(), func(d *command.Descriptor) bool { return d.Since >= "7.4" })
-	for _, d := range family {
-		if d.Name == "hscan" {
-			d.Args = d.Args[:len(d.Args)-1]
-		}
-	}
-	commandtest.CompareInfo(t, family)
-}
-
 // Random commands on few keys, small and large hashes, with limits that change, against the reference.
 func TestRandom(t *testing.T) {
 	p := commandtest.Compare(t, families()...)

@@ -7,7 +7,7 @@ import (
 )
 
 func pairsArg() command.Arg {
-	return command.Arg{Name: "field_value", Type: "block", Flags: command.Multiple, Args: []command.Arg{fieldArg, valueArg}}
+	return command.Arg{Name: "data", Type: "block", Flags: command.Multiple, Args: []command.Arg{fieldArg, valueArg}}
 }
 
 func hsetCommand() *command.Descriptor {

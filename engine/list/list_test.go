@@ -15,17 +15,6 @@ func families() [][]*command.Descriptor {
 	return [][]*command.Descriptor{Commands(), stringfamily.Commands()}
 }
 
-// The reference allows no script the commands that wait, but for the newest of them; 7.2 does.
-func TestDescriptors(t *testing.T) {
-	family := Commands()
-	for _, d := range family {
-		if d.Flags&command.Blocking != 0 && d.Name != "blmpop" {
-			d.Flags |= command.NoScript
-		}
-	}
-	commandtest.CompareInfo(t, family)
-}
-
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {

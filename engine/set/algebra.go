@@ -25,12 +25,12 @@ func algebra(name, summary, cost string, handler func(*command.Ctx)) *command.De
 	return d
 }
 
-func algebraStore(name, summary, cost string, dst command.KeyFlags, handler func(*command.Ctx)) *command.Descriptor {
+func algebraStore(name, summary, cost string, handler func(*command.Ctx)) *command.Descriptor {
 	from := keysArg
 	from.KeySpec = 1
 	d := describe(name, "1.0.0", -3, command.Write|command.DenyOOM, 0, handler, summary, cost)
 	d.Args = []command.Arg{{Name: "destination", Type: "key"}, from}
-	d.Keys = []command.KeySpec{{Flags: dst | command.KeyUpdate, Begin: 1, Step: 1}, {Flags: read, Begin: 2, Last: -1, Step: 1}}
+	d.Keys = []command.KeySpec{{Flags: command.KeyOW | command.KeyUpdate, Begin: 1, Step: 1}, {Flags: read, Begin: 2, Last: -1, Step: 1}}
 	return d
 }
 
@@ -39,7 +39,7 @@ func sinterCommand() *command.Descriptor {
 }
 
 func sinterstoreCommand() *command.Descriptor {
-	return algebraStore("sinterstore", "Stores the members that all of several sets have as another set", interCost, command.KeyRW,
+	return algebraStore("sinterstore", "Stores the members that all of several sets have as another set", interCost,
 		func(c *command.Ctx) { store(c, intersection) })
 }
 
@@ -48,7 +48,7 @@ func sunionCommand() *command.Descriptor {
 }
 
 func sunionstoreCommand() *command.Descriptor {
-	return algebraStore("sunionstore", "Stores the members that any of several sets has as another set", unionCost, command.KeyOW,
+	return algebraStore("sunionstore", "Stores the members that any of several sets has as another set", unionCost,
 		func(c *command.Ctx) { store(c, union) })
 }
 
@@ -57,7 +57,7 @@ func sdiffCommand() *command.Descriptor {
 }
 
 func sdiffstoreCommand() *command.Descriptor {
-	return algebraStore("sdiffstore", "Stores the members of a set that none of several others has as another set", unionCost, command.KeyOW,
+	return algebraStore("sdiffstore", "Stores the members of a set that none of several others has as another set", unionCost,
 		func(c *command.Ctx) { store(c, difference) })
 }
 

@@ -17,8 +17,6 @@ import (
 
 func families() [][]*command.Descriptor { return [][]*command.Descriptor{Commands()} }
 
-func TestDescriptors(t *testing.T) { commandtest.CompareInfo(t, Commands()) }
-
 // limits sets when sets are small.
 func limits(r *commandtest.Runner, integers, entries, length int64) {
 	lim := &r.C.Store.Limits

@@ -20,8 +20,8 @@ func xaddCommand() *command.Descriptor {
 	d := describe("xadd", "5.0.0", -5, command.Write|command.DenyOOM|command.Fast, command.KeyRW|command.KeyUpdate, xadd,
 		"Adds an entry to a stream, and trims it if asked to", "O(1), and O(M) to trim where M is the number of entries removed",
 		word("nomkstream", "NOMKSTREAM", "6.2.0", command.Optional), trimArg(command.Optional),
-		oneOf("id_or_auto", 0, word("auto_id", "*", "", 0), arg("id", "string")),
-		block("field_value", command.Multiple, arg("field", "string"), arg("value", "string")))
+		oneOf("id-selector", 0, word("auto-id", "*", "", 0), arg("id", "string")),
+		block("data", command.Multiple, arg("field", "string"), arg("value", "string")))
 	d.Keys[0].Notes = "UPDATE instead of INSERT because of the optional trimming feature"
 	d.Tips = []string{"nondeterministic_output"}
 	d.History = [][2]string{{"6.2.0", "`NOMKSTREAM`, `MINID` and `LIMIT`."}, {"7.0.0", "IDs of the form `<ms>-*`."}}
@@ -320,8 +320,8 @@ func xdel(c *command.Ctx) {
 func xsetidCommand() *command.Descriptor {
 	d := describe("xsetid", "5.0.0", -3, command.Write|command.DenyOOM|command.Fast, command.KeyRW|command.KeyUpdate, xsetid,
 		"Sets what a stream says of its entries: the last ID, how many were added, and the greatest that was deleted", "O(1)",
-		arg("last-id", "string"), option("entries_added", "integer", "ENTRIESADDED", "7.0.0"),
-		option("max_deleted_entry_id", "string", "MAXDELETEDID", "7.0.0"))
+		arg("last-id", "string"), option("entries-added", "integer", "ENTRIESADDED", "7.0.0"),
+		option("max-deleted-id", "string", "MAXDELETEDID", "7.0.0"))
 	d.History = [][2]string{{"7.0.0", "`ENTRIESADDED` and `MAXDELETEDID`."}}
 	return d
 }

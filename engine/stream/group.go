@@ -29,10 +29,10 @@ func helpCommand(lines ...string) *command.Descriptor {
 }
 
 var (
-	groupArg     = arg("groupname", "string")
-	consumerArg  = arg("consumername", "string")
-	groupIDArg   = oneOf("id", 0, arg("id", "string"), word("new_id", "$", "", 0))
-	entriesRead  = option("entries_read", "integer", "ENTRIESREAD", "")
+	groupArg     = arg("group", "string")
+	consumerArg  = arg("consumer", "string")
+	groupIDArg   = oneOf("id-selector", 0, arg("id", "string"), word("new-id", "$", "", 0))
+	entriesRead  = command.Arg{Name: "entriesread", Display: "entries-read", Type: "integer", Token: "ENTRIESREAD", Flags: command.Optional}
 	errSubSyntax = "ERR unknown subcommand or wrong number of arguments for '"
 )
 

@@ -7,7 +7,8 @@ import (
 
 func xinfoCommand() *command.Descriptor {
 	stream := subcommand("stream", "5.0.0", -3, command.ReadOnly, read, xinfoStream, "Tells about a stream", "O(1); with FULL O(N), where N is the size of the reply",
-		command.Arg{Name: "full", Type: "block", Token: "FULL", Flags: command.Optional, Args: []command.Arg{countArg}})
+		command.Arg{Name: "full-block", Type: "block", Flags: command.Optional, Args: []command.Arg{
+			{Name: "full", Type: "pure-token", Token: "FULL"}, countArg}})
 	stream.History = [][2]string{{"6.0.0", "`FULL`."},
 		{"7.0.0", "`max-deleted-entry-id`, `entries-added`, `recorded-first-entry-id`, `entries-read` and `lag`."},
 		{"7.2.0", "`active-time`, and `seen-time` is when the consumer last asked."}}

@@ -172,7 +172,7 @@ func xclaimCommand() *command.Descriptor {
 		"Gives entries that are pending in a group to a consumer", perPending,
 		arg("group", "string"), arg("consumer", "string"), arg("min-idle-time", "string"), idsArg,
 		option("ms", "integer", "IDLE", ""), option("unix-time-milliseconds", "unix-time", "TIME", ""), option("count", "integer", "RETRYCOUNT", ""),
-		word("force", "FORCE", "", command.Optional), word("justid", "JUSTID", "", command.Optional), option("id", "string", "LASTID", ""))
+		word("force", "FORCE", "", command.Optional), word("justid", "JUSTID", "", command.Optional), option("lastid", "string", "LASTID", ""))
 	d.Log = command.LogEffect
 	d.Tips = []string{"nondeterministic_output"}
 	return d

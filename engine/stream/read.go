@@ -36,7 +36,7 @@ func xreadgroupCommand() *command.Descriptor {
 		Keys: streamsSpec(4, true), Handler: xreadgroup, Log: command.LogEffect, Group: "stream", Since: "5.0.0",
 		Summary:    "Gives a consumer of a group the entries of streams that none of the group was given, or what is pending for it",
 		Complexity: "O(log(N)+M) for each stream, where N is the number of its entries and M the number of those returned",
-		Args: []command.Arg{{Name: "group_consumer", Type: "block", Token: "GROUP", Args: []command.Arg{arg("group", "string"), arg("consumer", "string")}},
+		Args: []command.Arg{{Name: "group-block", Type: "block", Token: "GROUP", Args: []command.Arg{arg("group", "string"), arg("consumer", "string")}},
 			countArg, option("milliseconds", "integer", "BLOCK", ""), word("noack", "NOACK", "", command.Optional), streamsArg},
 	}
 }

@@ -15,8 +15,6 @@ import (
 
 func families() [][]*command.Descriptor { return [][]*command.Descriptor{Commands()} }
 
-func TestDescriptors(t *testing.T) { commandtest.CompareInfo(t, Commands()) }
-
 // random makes up requests whose replies depend on no clock.
 type random struct {
 	*rand.Rand

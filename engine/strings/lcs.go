@@ -18,7 +18,7 @@ func lcsCommand() *command.Descriptor {
 		Args: []command.Arg{{Name: "key1", Type: "key"}, {Name: "key2", Type: "key"},
 			{Name: "len", Type: "pure-token", Token: "LEN", Flags: command.Optional},
 			{Name: "idx", Type: "pure-token", Token: "IDX", Flags: command.Optional},
-			{Name: "len", Type: "integer", Token: "MINMATCHLEN", Flags: command.Optional},
+			{Name: "min-match-len", Type: "integer", Token: "MINMATCHLEN", Flags: command.Optional},
 			{Name: "withmatchlen", Type: "pure-token", Token: "WITHMATCHLEN", Flags: command.Optional},
 		},
 	}

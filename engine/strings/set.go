@@ -157,8 +157,9 @@ func setnxCommand() *command.Descriptor {
 		Keys: command.One(command.KeyOW | command.KeyInsert),
 		Log:  command.LogRequest, Handler: setnx,
 		Group: "string", Since: "1.0.0", Complexity: "O(1)",
-		Summary: "Stores a string under a key that does not exist yet",
-		Args:    []command.Arg{keyArg, valueArg},
+		Summary:  "Stores a string under a key that does not exist yet",
+		DocFlags: []string{"deprecated"}, Deprecated: "2.6.12", ReplacedBy: "`SET` with the `NX` argument",
+		Args: []command.Arg{keyArg, valueArg},
 	}
 }
 
@@ -178,8 +179,9 @@ func setexCommand() *command.Descriptor {
 		Keys: command.One(command.KeyOW | command.KeyUpdate),
 		Log:  command.LogEffect, Handler: func(c *command.Ctx) { setWithExpiry(c, inSeconds) },
 		Group: "string", Since: "2.0.0", Complexity: "O(1)",
-		Summary: "Stores a string that expires after so many seconds",
-		Args:    []command.Arg{keyArg, {Name: "seconds", Type: "integer"}, valueArg},
+		Summary:  "Stores a string that expires after so many seconds",
+		DocFlags: []string{"deprecated"}, Deprecated: "2.6.12", ReplacedBy: "`SET` with the `EX` argument",
+		Args: []command.Arg{keyArg, {Name: "seconds", Type: "integer"}, valueArg},
 	}
 }
 
@@ -189,8 +191,9 @@ func psetexCommand() *command.Descriptor {
 		Keys: command.One(command.KeyOW | command.KeyUpdate),
 		Log:  command.LogEffect, Handler: func(c *command.Ctx) { setWithExpiry(c, inMillis) },
 		Group: "string", Since: "2.6.0", Complexity: "O(1)",
-		Summary: "Stores a string that expires after so many milliseconds",
-		Args:    []command.Arg{keyArg, {Name: "milliseconds", Type: "integer"}, valueArg},
+		Summary:  "Stores a string that expires after so many milliseconds",
+		DocFlags: []string{"deprecated"}, Deprecated: "2.6.12", ReplacedBy: "`SET` with the `PX` argument",
+		Args: []command.Arg{keyArg, {Name: "milliseconds", Type: "integer"}, valueArg},
 	}
 }
 
@@ -225,12 +228,11 @@ func msetnxCommand() *command.Descriptor {
 		Group: "string", Since: "1.0.1", Complexity: "O(N) where N is the number of keys to set.",
 		Summary: "Stores several strings at once, but only when none of the keys exists",
 		Args:    pairArgs(),
-		Tips:    []string{"request_policy:multi_shard", "response_policy:agg_min"},
 	}
 }
 
 func pairArgs() []command.Arg {
-	return []command.Arg{{Name: "key_value", Type: "block", Flags: command.Multiple, Args: []command.Arg{keyArg, valueArg}}}
+	return []command.Arg{{Name: "data", Type: "block", Flags: command.Multiple, Args: []command.Arg{keyArg, valueArg}}}
 }
 
 func mset(c *command.Ctx) {

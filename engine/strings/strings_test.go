@@ -11,8 +11,6 @@ import (
 
 func families() [][]*command.Descriptor { return [][]*command.Descriptor{Commands()} }
 
-func TestDescriptors(t *testing.T) { commandtest.CompareInfo(t, Commands()) }
-
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {

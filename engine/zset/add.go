@@ -14,7 +14,7 @@ func zaddCommand() *command.Descriptor {
 		either("condition", "3.0.2", command.Optional, "nx", "NX", "xx", "XX"),
 		either("comparison", "6.2.0", command.Optional, "gt", "GT", "lt", "LT"),
 		flag("change", "CH", "3.0.2"), flag("increment", "INCR", "3.0.2"),
-		command.Arg{Name: "score_member", Type: "block", Flags: command.Multiple, Args: []command.Arg{arg("score", "double"), memberArg}})
+		command.Arg{Name: "data", Type: "block", Flags: command.Multiple, Args: []command.Arg{arg("score", "double"), memberArg}})
 	d.History = [][2]string{{"2.4.0", "Several members at once."}, {"3.0.2", "`XX`, `NX`, `CH` and `INCR`."}, {"6.2.0", "`GT` and `LT`."}}
 	return d
 }

@@ -8,7 +8,7 @@ import (
 
 // limitArg describes LIMIT, sortArgs BYSCORE, BYLEX and REV.
 func limitArg(since string) command.Arg {
-	return command.Arg{Name: "offset_count", Type: "block", Token: "LIMIT", Flags: command.Optional, Since: since,
+	return command.Arg{Name: "limit", Type: "block", Token: "LIMIT", Flags: command.Optional, Since: since,
 		Args: []command.Arg{arg("offset", "integer"), arg("count", "integer")}}
 }
 

@@ -19,20 +19,6 @@ import (
 
 func families() [][]*command.Descriptor { return [][]*command.Descriptor{Commands()} }
 
-// ZRANK and ZREVRANK have an option more than the reference, which knows no WITHSCORE; and it allows no script BZPOPMIN and BZPOPMAX, as 7.2 does.
-func TestDescriptors(t *testing.T) {
-	family := Commands()
-	for _, d := range family {
-		if d.Name == "zrank" || d.Name == "zrevrank" {
-			d.Arity, d.Args, d.History = 3, d.Args[:2], nil
-		}
-		if d.Flags&(command.Blocking|command.Fast) == command.Blocking|command.Fast {
-			d.Flags |= command.NoScript
-		}
-	}
-	commandtest.CompareInfo(t, family)
-}
-
 // random makes up requests whose replies do not depend on the version: scores that have few digits.
 type random struct {
 	*rand.Rand
