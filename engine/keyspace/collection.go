@@ -29,9 +29,10 @@ const (
 
 // ownHeap is the heap of a large collection.
 type ownHeap struct {
-	heap  *arena.Heap // nil: free
-	hold  *hold
-	bytes int64 // used, as the counters have it
+	heap    *arena.Heap // nil: free
+	hold    *hold
+	bytes   int64 // used, as the counters have it
+	remains coll.Remains
 }
 
 // Coll is a large collection that is being changed. It is good until Settle, or until anything else changes on the shard.
@@ -84,7 +85,8 @@ func (s *Shard) Edit(db int, h uint64, r Ref) Coll {
 func (t *table) open(root *coll.Root, ks *Keyspace) coll.Mem {
 	m := coll.Mem{Heap: t.Heap, Root: root, Hash: ks.hashOf}
 	if root.Home != 0 {
-		m.Heap = t.homes[root.Home-1].heap
+		o := &t.homes[root.Home-1]
+		m.Heap, m.Remains = o.heap, &o.remains
 	}
 	if root.Hold != 0 {
 		if h := t.holdOf(root); h != nil {
@@ -117,6 +119,9 @@ func (s *Shard) Settle(c *Coll) (gone bool) {
 		s.settleFields(c.db, t, c.r)
 	}
 	s.house(c)
+	if c.Remains != nil && !c.Remains.None() {
+		s.noticeRemains(t)
+	}
 	s.publish(t)
 	return false
 }
@@ -128,7 +133,7 @@ func (s *Shard) account1(c *Coll) {
 		o := &c.t.homes[c.Root.Home-1]
 		c.t.apartMem += used - o.bytes
 		o.bytes = used
-		c.Root.Bytes = used
+		c.Root.Bytes = used - o.remains.Bytes
 		if c.Kept != nil {
 			c.Root.Bytes -= c.Kept.Bytes
 		}
@@ -172,7 +177,7 @@ func (s *Shard) moveOut(c *Coll) {
 	n := coll.Mem{Heap: heap, Root: &root, Hash: c.Hash}
 	clone(c.typ, c.enc, &n, &c.Mem, c.Kept == nil)
 	s.leave(c)
-	t.settleIn(&root, ownHeap{heap, nil, heap.Used()})
+	t.settleIn(&root, ownHeap{heap: heap, bytes: heap.Used()})
 	s.took(c, root, heap)
 }
 
@@ -191,7 +196,10 @@ func (s *Shard) moveIn(c *Coll) {
 
 func (s *Shard) took(c *Coll, root coll.Root, heap *arena.Heap) {
 	*c.Root = root
-	c.Heap, c.Kept, c.kept = heap, nil, 0
+	c.Heap, c.Kept, c.kept, c.Remains = heap, nil, 0, nil
+	if root.Home != 0 {
+		c.Remains = &c.t.homes[root.Home-1].remains
+	}
 	c.mark()
 }
 
@@ -233,7 +241,7 @@ func (s *Shard) freeBlocks(t *table, typ Type, enc Encoding, root *coll.Root) {
 // settleIn registers a heap as that of a collection.
 func (t *table) settleIn(root *coll.Root, o ownHeap) {
 	t.apartMem += o.bytes
-	root.Bytes = o.bytes
+	root.Bytes = o.bytes - o.remains.Bytes
 	if n := len(t.homeless); n > 0 {
 		at := t.homeless[n-1]
 		t.homeless = t.homeless[:n-1]
@@ -259,6 +267,9 @@ func (t *table) takeHome(root *coll.Root) ownHeap {
 func (t *table) rehouse(root *coll.Root, dst *Shard, d *table) {
 	o := t.takeHome(root)
 	d.settleIn(root, o)
+	if !o.remains.None() {
+		dst.noticeRemains(d)
+	}
 	if o.hold != nil {
 		o.hold.t = d
 		o.hold.owner.Store(dst)
@@ -280,7 +291,7 @@ func (s *Shard) cloneRoot(t *table, e, src entry, move bool) {
 	before := m.Heap.Used()
 	clone(typ, enc, &m, &from, move)
 	if large {
-		t.settleIn(root, ownHeap{m.Heap, nil, m.Heap.Used()})
+		t.settleIn(root, ownHeap{heap: m.Heap, bytes: m.Heap.Used()})
 	} else {
 		root.Bytes = m.Heap.Used() - before
 		t.coll += root.Bytes
@@ -359,6 +370,10 @@ func (s *Shard) checkRoot(t *table, r Ref) error {
 			err = fmt.Errorf("heap of its own: %s", msg)
 		} else if o.heap.Used() != o.bytes {
 			err = fmt.Errorf("%d bytes in its heap, counted %d", o.heap.Used(), o.bytes)
+		} else if m.Root.Hold == 0 && m.Root.Bytes != o.bytes-o.remains.Bytes || o.remains.None() && o.remains.Bytes != 0 {
+			err = fmt.Errorf("%d bytes in its heap, %d of them remains, but it has %d", o.bytes, o.remains.Bytes, m.Root.Bytes)
+		} else if !o.remains.None() && !t.remains {
+			err = errors.New("remains that the table does not know of")
 		}
 	}
 	if err != nil {

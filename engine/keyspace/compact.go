@@ -11,6 +11,8 @@ import (
 // goes back to the system. Since only the table and the expiry index know where an entry is, entries can be moved: a
 // pass over a sparse table moves what lies in slabs less than three quarters full to others, and the slabs they leave empty are given
 // back. It is done in steps, by whoever the owner of the Keyspace chooses; OnSparse says when.
+//
+// The same steps free the remains of large collections, which a command that took out a large part of one has left (coll.Remains).
 
 // minWaste is what a table must waste for compaction to be worth it. There is one table for each shard and database.
 const minWaste = 128 << 10
@@ -18,6 +20,7 @@ const minWaste = 128 << 10
 // compactor is where a pass is. One goroutine at a time steps it.
 type compactor struct {
 	wanted atomic.Bool // somebody was told
+	again  atomic.Bool // there are remains that the pass may have passed
 	notify func()
 
 	shard, db int
@@ -27,7 +30,7 @@ type compactor struct {
 	refs      []Ref
 }
 
-// OnSparse sets what is called once when a pass of Compact would give memory back. The call comes with a shard's lock held and must
+// OnSparse sets what is called once when a pass of Compact would give memory back, because of remains or of a sparse table. The call comes with a shard's lock held and must
 // not block. To be set before the Keyspace is used.
 func (ks *Keyspace) OnSparse(f func()) { ks.compactor.notify = f }
 
@@ -49,8 +52,33 @@ func (s *Shard) noticeSparse(t *table) {
 	}
 }
 
-// Compact looks at about n entries, locking one shard while it does (some 0.2 µs each), and reports whether the pass over all
-// sparse tables has more to do. It must not run twice at once. No shard may be locked by the caller.
+// noticeRemains is called when a collection of the table has Remains.
+func (s *Shard) noticeRemains(t *table) {
+	t.remains = true
+	c := &s.ks.compactor
+	c.again.Store(true)
+	if c.notify != nil && !c.wanted.Swap(true) {
+		c.notify()
+	}
+}
+
+// freeRemains frees some n blocks of what collections have let go of, and reports whether it found any.
+func (s *Shard) freeRemains(t *table, n int) bool {
+	for i := range t.homes {
+		if o := &t.homes[i]; !o.remains.None() {
+			freed := o.remains.Free(o.heap, n)
+			o.bytes -= freed
+			t.apartMem -= freed
+			s.publish(t)
+			return true
+		}
+	}
+	t.remains = false
+	return false
+}
+
+// Compact looks at about n entries or remains, locking one shard while it does (some 0.2 µs each), and reports whether the pass over all
+// tables has more to do. It must not run twice at once. No shard may be locked by the caller.
 func (ks *Keyspace) Compact(n int) (more bool) {
 	c := &ks.compactor
 	s := &ks.shards[c.shard]
@@ -58,6 +86,9 @@ func (ks *Keyspace) Compact(n int) (more bool) {
 	defer s.mu.Unlock()
 	for ; c.db < len(s.tables); c.db++ {
 		t := s.tables[c.db]
+		if t != nil && t.remains && s.freeRemains(t, n) {
+			return true
+		}
 		if t == nil || !c.running && !t.sparse() {
 			c.running, c.pos, c.block = false, 0, 0
 			continue
@@ -75,7 +106,7 @@ func (ks *Keyspace) Compact(n int) (more bool) {
 	}
 	c.shard = 0
 	c.wanted.Store(false)
-	return false
+	return c.again.Swap(false) && !c.wanted.Swap(true)
 }
 
 // step goes on in t for n entries and returns what is left of n, 0 or less if the table is not through.

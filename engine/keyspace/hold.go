@@ -102,22 +102,22 @@ func (s *Shard) endSome(h *hold) (more bool) {
 	}
 	if t.holds[h.id] == h {
 		t.held -= h.kept.Free(t.Heap, endBatch)
-		if h.kept.Len() == 0 {
+		if h.kept.None() {
 			delete(t.holds, h.id)
 		}
 		s.publish(t)
-		return h.kept.Len() > 0
+		return !h.kept.None()
 	}
 	for i := range t.homes {
 		if o := &t.homes[i]; o.hold == h {
 			n := h.kept.Free(o.heap, endBatch)
 			o.bytes -= n
 			t.apartMem -= n
-			if h.kept.Len() == 0 {
+			if h.kept.None() {
 				o.hold = nil
 			}
 			s.publish(t)
-			return h.kept.Len() > 0
+			return !h.kept.None()
 		}
 	}
 	return false

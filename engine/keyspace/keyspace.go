@@ -144,6 +144,11 @@ func (ks *Keyspace) SwapDB(a, b int) {
 				d.db = a
 			}
 		}
+		for _, t := range []*table{s.tables[a], s.tables[b]} {
+			if t != nil && t.remains {
+				s.noticeRemains(t) // the pass may be between the two
+			}
+		}
 	}
 }
 

@@ -230,13 +230,13 @@ func BenchmarkCollectionPauses(b *testing.B) {
 
 // BenchmarkHousing reports what it takes to give a collection that has grown by elements of 16 bytes a heap of its own: the median.
 func BenchmarkHousing(b *testing.B) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	for _, typ := range []struct {
 		Type
 		Encoding
 	}{{Set, HashTable}, {Hash, HashTable}, {ZSet, SkipList}} {
 		b.Run(fmt.Sprint(typ.Type), func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
 			var took []time.Duration
 			for b.Loop() {
 				ks := New(Options{Shards: 2, Databases: 1})

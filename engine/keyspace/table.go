@@ -96,6 +96,7 @@ type table struct {
 	homeless []int     // places in homes that are free
 	apartMem int64     // bytes used in homes
 	holds    map[uint32]*hold
+	remains  bool // some of homes may have Remains
 	dead     bool // flushed
 
 	index  expiryIndex

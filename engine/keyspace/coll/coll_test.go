@@ -50,7 +50,7 @@ func (w *world) hold() {
 }
 
 func (w *world) release() {
-	for w.kept.Len() > 0 {
+	for !w.kept.None() {
 		w.kept.Free(w.heap, 100)
 	}
 	if w.kept.Bytes != 0 {

@@ -262,6 +262,7 @@ func (l List) DropHead(n uint64) {
 			l.DropNode(r)
 			l.Root.N -= have
 			n -= have
+			n -= l.cutHead(n)
 			l.nextHead()
 			continue
 		}
@@ -270,6 +271,53 @@ func (l List) DropHead(n uint64) {
 		l.Root.N -= n
 		return
 	}
+}
+
+// cutHead takes out the blocks between that have nothing but the n first elements of all of these, and returns how many elements that were.
+func (l List) cutHead(n uint64) uint64 {
+	tr := l.tree()
+	var pos Pos
+	tr.At(&pos, n)
+	if !pos.Valid() {
+		return l.cutAll(tr)
+	}
+	if n = tr.Rank(&pos); n > 0 {
+		tr.cut(&pos, false)
+		l.Root.N -= n
+		for i := range l.Depth - 1 {
+			tr.First(&pos)
+			l.settleBlock(tr, &pos, i, true)
+		}
+	}
+	return n
+}
+
+// cutTail is cutHead at the other end.
+func (l List) cutTail(n uint64) uint64 {
+	tr := l.tree()
+	all := tr.Len()
+	if n >= all {
+		return l.cutAll(tr)
+	}
+	var pos Pos
+	tr.At(&pos, all-n-1)
+	if n = all - tr.Rank(&pos) - uint64(pos.Item().Weight()); n > 0 {
+		tr.cut(&pos, true)
+		l.Root.N -= n
+		for i := range l.Depth - 1 {
+			tr.Last(&pos)
+			l.settleBlock(tr, &pos, i, false)
+		}
+	}
+	return n
+}
+
+// cutAll takes out all blocks between.
+func (l List) cutAll(tr *Tree) uint64 {
+	n := tr.Len()
+	tr.leaveAll(withBlocks)
+	l.Root.N -= n
+	return n
 }
 
 // nextHead finds a first block in the place of the one that was dropped.
@@ -314,6 +362,7 @@ func (l List) DropTail(n uint64) {
 			l.Root.N -= have
 			n -= have
 			*at = 0
+			n -= l.cutTail(n)
 			l.nextTail()
 			continue
 		}

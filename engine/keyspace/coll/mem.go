@@ -52,13 +52,16 @@ type Mem struct {
 	Root *Root
 	Kept *Kept // of the hold that Root.Hold names; nil when the collection is not held
 	Hash func(key []byte) uint64
+	// Remains takes what the collection lets go of in one piece; nil: that is freed at once.
+	Remains *Remains
 }
 
 // Kept is what a held collection has let go of.
 type Kept struct {
-	chunks [][]Ref
-	n      int
-	Bytes  int64
+	chunks  [][]Ref
+	n       int
+	remains Remains
+	Bytes   int64
 }
 
 // keptChunk bounds the cost of adding one more: a slice of millions would be copied as a whole when it grows.
@@ -74,10 +77,10 @@ func (k *Kept) add(r Ref, size int) {
 	k.Bytes += int64(size)
 }
 
-// Len is how many blocks are kept.
-func (k *Kept) Len() int { return k.n }
+// None reports whether nothing is left to free.
+func (k *Kept) None() bool { return k.n == 0 && k.remains.None() }
 
-// Free frees up to n of the blocks, and returns the bytes given back.
+// Free frees some n blocks, and returns the bytes given back.
 func (k *Kept) Free(h *arena.Heap, n int) (bytes int64) {
 	for ; n > 0 && k.n > 0; n-- {
 		last := &k.chunks[len(k.chunks)-1]
@@ -88,6 +91,9 @@ func (k *Kept) Free(h *arena.Heap, n int) (bytes int64) {
 		if *last = (*last)[:len(*last)-1]; len(*last) == 0 {
 			k.chunks = k.chunks[:len(k.chunks)-1]
 		}
+	}
+	if n > 0 {
+		bytes += k.remains.Free(h, n)
 	}
 	k.Bytes -= bytes
 	return bytes

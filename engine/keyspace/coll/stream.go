@@ -5,6 +5,7 @@ import (
 	"math"
 	"unsafe"
 
+	"tidemark/engine/keyspace/arena"
 	"tidemark/engine/keyspace/packed"
 )
 
@@ -566,7 +567,7 @@ func (s Stream) Trim(o *StreamTrim) (removed uint64) {
 	}
 	t := s.nodes()
 	var p StreamPlace
-	for s.Root.N > 0 && (o.ByID || s.Root.N > o.MaxLen) {
+	for nodes := 0; s.Root.N > 0 && (o.ByID || s.Root.N > o.MaxLen); {
 		if t.First(&p.pos); !p.pos.Valid() {
 			break
 		}
@@ -585,6 +586,9 @@ func (s Stream) Trim(o *StreamTrim) (removed uint64) {
 			t.Delete(&p.pos)
 			s.Root.N -= count
 			removed += count
+			if nodes++; nodes == trimAhead {
+				removed += s.trimNodes(&t, o, removed)
+			}
 			continue
 		}
 		if !o.Approx {
@@ -595,6 +599,48 @@ func (s Stream) Trim(o *StreamTrim) (removed uint64) {
 	if removed > 0 {
 		s.FindFirst()
 	}
+	return removed
+}
+
+// trimAhead is how many nodes Trim removes one by one before it looks for how many there are to remove.
+const trimAhead = 8
+
+// trimNodes is Trim of whole nodes, up to the last of those that may go as a whole. So many entries were removed before.
+func (s Stream) trimNodes(t *Tree, o *StreamTrim, before uint64) (removed uint64) {
+	var pos Pos
+	end := Ref(0) // the node that has entries on both sides of MinID, or none before it
+	if o.ByID {
+		if t.SeekBefore(&pos, &Probe{Key: o.MinID.Ms, Low: o.MinID.Seq, Where: Behind}); !pos.Valid() {
+			return 0
+		}
+		end = pos.Item().Ref()
+	}
+	var lines [leafMax]uintptr
+	for t.First(&pos); pos.Valid(); t.Next(&pos) {
+		if pos.lv[0].i == 0 {
+			n := int(*countOf(pos.lv[0].p))
+			for i := range n {
+				lines[i] = t.Addr(leafItem(pos.lv[0].p, i).Ref())
+			}
+			arena.Prefetch(lines[:n])
+		}
+		r := pos.Item().Ref()
+		if r == end {
+			break
+		}
+		count := uint64(intAt(s.nodeView(r), packed.HeaderBytes))
+		if !o.ByID && s.Root.N-removed-count < o.MaxLen || o.Limit > 0 && before+removed+count > o.Limit {
+			break
+		}
+		removed += count
+	}
+	switch {
+	case !pos.Valid():
+		t.leaveAll(withBlocks)
+	case removed > 0:
+		t.cut(&pos, false)
+	}
+	s.Root.N -= removed
 	return removed
 }
 

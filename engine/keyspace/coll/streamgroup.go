@@ -182,12 +182,12 @@ func (s Stream) freeGroup(r Ref) {
 		c := (*ConsumerInfo)(s.Ptr(r))
 		own := c.pending
 		o := s.pendingIn(&own)
-		o.Drop(nil)
+		o.leaveAll(nodesAlone)
 		s.DropNode(Ref(c.name))
 		s.DropNode(r)
 	})
 	p := s.pendingIn(&pending)
-	p.Drop(s.DropNode)
+	p.leaveAll(equalBlocks)
 	s.DropNode(Ref(g.name))
 	s.DropNode(r)
 }
@@ -257,13 +257,17 @@ func (g Group) DropConsumer(name []byte) (pending int, ok bool) {
 	c := (*ConsumerInfo)(g.s.Ptr(r))
 	all, own := g.s.pendingIn(&g.pending), g.s.pendingIn(&c.pending)
 	pending = int(own.Len())
-	var walk Pos
-	for own.First(&walk); walk.Valid(); own.Next(&walk) {
-		it := walk.Item()
-		all.findID(&at, StreamID{it.Key, *lowOf(g.s.Ptr(it.Ref()))})
-		all.Delete(&at)
+	if n := int(all.Len()); pending >= 64 && pending >= n/8 {
+		all.without(&own)
+	} else {
+		var walk Pos
+		for own.First(&walk); walk.Valid(); own.Next(&walk) {
+			it := walk.Item()
+			all.findID(&at, StreamID{it.Key, *lowOf(g.s.Ptr(it.Ref()))})
+			all.Delete(&at)
+		}
 	}
-	own.Drop(g.s.DropNode)
+	own.leaveAll(equalBlocks)
 	g.s.DropNode(Ref(c.name))
 	g.s.DropNode(r)
 	t.Delete(&pos)

@@ -283,7 +283,11 @@ func (t *Tree) removeChild(p *Pos, l, i int) {
 		}
 		return
 	}
-	// A root with a single child is no root.
+	t.lower()
+}
+
+// lower takes away a root with a single child, which is no root.
+func (t *Tree) lower() {
 	for w := *t.word(); w.height() > 0 && *countOf(t.Ptr(w.ref())) == 1; w = *t.word() {
 		c := childAt(t.Ptr(w.ref()), 0).ref
 		t.DropNode(w.ref())
