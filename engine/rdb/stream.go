@@ -27,7 +27,7 @@ const (
 	typeStream3 = 21
 )
 
-// Phases of a stream's encoding, behind phaseElems, in which At is the node's number. From phaseGroup on it is the group's; N has the consumer's
+// Phases of a stream's encoding, behind phaseElems, in which At is the node's place (coll.Stream.NodeAt). From phaseGroup on it is the group's number; N has the consumer's
 // above, and the place among what is pending below.
 const (
 	phaseGroup = phaseElems + 1 + iota
@@ -54,14 +54,13 @@ func (e *Encoder) appendStream(dst []byte, m *coll.Mem, p *keyspace.Progress) []
 	for len(dst) < limit && p.More {
 		switch p.Phase {
 		case phaseHead:
-			dst = appendLength(dst, s.Nodes())
+			dst = appendLength(dst, uint64(s.Nodes()))
 			p.Phase = phaseElems
 		case phaseElems:
-			if p.At < s.Nodes() {
-				id, lp := s.NodeAt(p.At)
+			if id, lp, next, ok := s.NodeAt(p.At); ok {
 				dst = appendRawID(appendLength(dst, 16), id)
 				dst = appendString(dst, lp, e.Compress)
-				p.At++
+				p.At = next
 				continue
 			}
 			h := s.Head()

@@ -85,8 +85,9 @@ func xinfoStream(c *command.Ctx) {
 		c.W.Map(10)
 	}
 	number(c, "length", int64(s.Len()))
-	number(c, "radix-tree-keys", int64(s.Nodes()))
-	number(c, "radix-tree-nodes", int64(s.Nodes())+1)
+	nodes := int64(s.Nodes())
+	number(c, "radix-tree-keys", nodes)
+	number(c, "radix-tree-nodes", nodes+1)
 	identifier(c, "last-generated-id", h.Last)
 	identifier(c, "max-deleted-entry-id", h.Deleted)
 	number(c, "entries-added", int64(h.Added))

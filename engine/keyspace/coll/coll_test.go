@@ -27,6 +27,8 @@ type world struct {
 	holds uint32
 	image Root // what the hold sees
 	rnd   *rand.Rand
+
+	remains *Remains // nil: the collection has no heap of its own
 }
 
 func newWorld(t testing.TB) *world {
@@ -34,10 +36,19 @@ func newWorld(t testing.TB) *world {
 	t.Logf("seed %d", seed)
 	p := arena.NewPool()
 	t.Cleanup(p.Close)
-	return &world{t: t, heap: p.NewHeap(), rnd: rand.New(rand.NewPCG(seed, 1))}
+	w := &world{t: t, heap: p.NewHeap(), rnd: rand.New(rand.NewPCG(seed, 1))}
+	if seed&1 != 0 {
+		w.remains = &Remains{}
+	}
+	return w
 }
 
-func (w *world) mem() *Mem { return &Mem{Heap: w.heap, Root: &w.root, Kept: w.kept, Hash: testHash} }
+func (w *world) mem() *Mem {
+	if w.remains != nil && w.rnd.IntN(50) == 0 {
+		w.remains.Free(w.heap, w.rnd.IntN(50))
+	}
+	return &Mem{Heap: w.heap, Root: &w.root, Kept: w.kept, Hash: testHash, Remains: w.remains}
+}
 
 // held is the memory of the image.
 func (w *world) held() *Mem { return &Mem{Heap: w.heap, Root: &w.image, Hash: testHash} }
@@ -61,6 +72,17 @@ func (w *world) release() {
 
 func (w *world) empty() {
 	w.t.Helper()
+	if m := w.remains; m != nil {
+		if used := w.heap.Used(); m.Bytes != used {
+			w.t.Fatalf("%d bytes are left, %d of them remains", used, m.Bytes)
+		}
+		for !m.None() {
+			m.Free(w.heap, 1000)
+		}
+		if m.Bytes != 0 {
+			w.t.Fatalf("%d bytes remain in no blocks", m.Bytes)
+		}
+	}
 	if w.heap.Used() != 0 {
 		w.t.Fatalf("%d bytes are left", w.heap.Used())
 	}

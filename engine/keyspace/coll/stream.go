@@ -5,11 +5,11 @@ import (
 	"math"
 	"unsafe"
 
-	"tidemark/engine/keyspace/arena"
 	"tidemark/engine/keyspace/packed"
 )
 
-// A Stream keeps entries in order of their IDs. Entries are packed into nodes, and the nodes are in a Tree by the ID of their first entry:
+// A Stream keeps entries in order of their IDs. Entries are packed into nodes, and the nodes are in a Tree by the ID of their first entry. A node weighs
+// as much as it has entries that are not deleted, up to MaxWeight; but the last, where entries are added, only gets its weight when it is full.
 //
 //	head  | stamp : 32 | - : 32 | last ID | greatest deleted ID | first ID | added : 64 | groups : 64 |          Root.A names it
 //	node  | stamp : 32 | - : 32 | sequence of the first ID : 64 | packed list | room |
@@ -104,10 +104,18 @@ func (s Stream) Len() uint64 { return s.Root.N }
 
 func (s Stream) nodes() Tree { return Tree{Mem: s.Mem, Wide: true} }
 
-// Nodes counts the nodes.
-func (s Stream) Nodes() uint64 {
+// Nodes counts the nodes, by a walk over the Tree's leaves: a millisecond for a million nodes.
+func (s Stream) Nodes() int {
 	t := s.nodes()
-	return t.Len()
+	return t.items()
+}
+
+// entries is how many entries of a node are not deleted.
+func (s Stream) entries(r Ref) uint64 { return uint64(intAt(s.nodeView(r), packed.HeaderBytes)) }
+
+// nodeItem makes the item of a node.
+func nodeItem(ms uint64, r Ref, entries uint64) Item {
+	return NewItem(ms, r, int(min(entries, MaxWeight)))
 }
 
 func lowOf(p unsafe.Pointer) *uint64 { return u64(p, lowAt) }
@@ -124,29 +132,31 @@ func (s Stream) nodeView(r Ref) packed.List {
 	return unsafe.Slice((*byte)(p), *(*uint32)(p))
 }
 
-// NodeAt gives a node: the ID that its entries' are relative to, and its packed list, a view. i is less than Nodes.
-func (s Stream) NodeAt(i uint64) (StreamID, packed.List) {
+// NodeAt gives a node: the ID that its entries' are relative to, and its packed list, a view. The first node is at 0, the one behind it at next.
+func (s Stream) NodeAt(at uint64) (id StreamID, lp packed.List, next uint64, ok bool) {
 	t := s.nodes()
 	var pos Pos
-	t.At(&pos, i)
+	if t.At(&pos, at); !pos.Valid() {
+		return id, nil, at, false
+	}
 	it := pos.Item()
-	return StreamID{it.Key, *lowOf(s.Ptr(it.Ref()))}, s.nodeView(it.Ref())
+	return StreamID{it.Key, *lowOf(s.Ptr(it.Ref()))}, s.nodeView(it.Ref()), at + uint64(it.Weight()), true
 }
 
 // AppendNode adds a node as CheckStreamNode has approved of it, with so many entries, behind all others: what loading does. FindFirst must follow
 // the last of them.
 func (s Stream) AppendNode(id StreamID, lp packed.List, entries int) {
 	t := s.nodes()
-	t.Append(s.newNode(id, lp))
+	t.Append(nodeItem(id.Ms, s.newNode(id, lp), uint64(entries)))
 	s.Root.N += uint64(entries)
 }
 
 // newNode makes a node without room to spare.
-func (s Stream) newNode(id StreamID, lp packed.List) Item {
+func (s Stream) newNode(id StreamID, lp packed.List) Ref {
 	r := s.NewNode(streamNode + len(lp))
 	*lowOf(s.Ptr(r)) = id.Seq
 	copy(s.Heap.Bytes(r, streamNode, len(lp)), lp)
-	return NewItem(id.Ms, r, 1)
+	return r
 }
 
 // own returns the packed list of the node at a place, which may be written to and grow by so many bytes. A node that has to be another for that
@@ -166,7 +176,7 @@ func (s Stream) own(t *Tree, pos *Pos, more, most int) packed.List {
 	*lowOf(s.Ptr(n)) = *lowOf(s.Ptr(r))
 	copy(s.Heap.Bytes(n, streamNode, len(lp)), lp)
 	s.DropNode(r)
-	t.Set(pos, NewItem(it.Key, n, 1))
+	t.Set(pos, NewItem(it.Key, n, it.Weight()))
 	return s.nodeList(n)
 }
 
@@ -204,16 +214,17 @@ func (s Stream) Append(id StreamID, fields [][]byte, maxBytes, maxEntries int64)
 	h.Last = id
 }
 
-// seal gives a node that is full no more room than it needs.
+// seal gives a node that is full no more room than it needs, and its weight.
 func (s Stream) seal(t *Tree, pos *Pos) {
 	it := pos.Item()
-	lp := s.nodeList(it.Ref())
-	if cap(lp)-len(lp) <= cap(lp)/8 {
-		return
+	r := it.Ref()
+	lp := s.nodeList(r)
+	if cap(lp)-len(lp) > cap(lp)/8 {
+		n := s.newNode(StreamID{it.Key, *lowOf(s.Ptr(r))}, lp)
+		s.DropNode(r)
+		r = n
 	}
-	n := s.newNode(StreamID{it.Key, *lowOf(s.Ptr(it.Ref()))}, lp)
-	t.Set(pos, n)
-	s.DropNode(it.Ref())
+	t.Set(pos, nodeItem(it.Key, r, s.entries(r)))
 }
 
 // begin makes a node of one entry.
@@ -494,12 +505,19 @@ func (s Stream) Delete(id StreamID) bool {
 		lp := s.own(&t, &p.pos, 8, 0)
 		lp[p.at] |= entryDeleted
 		countDeleted(lp, count, 1)
+		s.weigh(&t, &p.pos)
 	}
 	s.Root.N--
 	if s.Head().First == id {
 		s.FindFirst()
 	}
 	return true
+}
+
+// weigh gives a node its weight.
+func (s Stream) weigh(t *Tree, pos *Pos) {
+	it := pos.Item()
+	t.Set(pos, nodeItem(it.Key, it.Ref(), s.entries(it.Ref())))
 }
 
 // countDeleted notes in a node's head that n of count entries were deleted. The list has 8 bytes of room.
@@ -605,42 +623,29 @@ func (s Stream) Trim(o *StreamTrim) (removed uint64) {
 // trimAhead is how many nodes Trim removes one by one before it looks for how many there are to remove.
 const trimAhead = 8
 
-// trimNodes is Trim of whole nodes, up to the last of those that may go as a whole. So many entries were removed before.
+// trimNodes is Trim of as many whole nodes as their weights tell may go: in O(log n) but for what leaving them takes. So many entries were removed before.
 func (s Stream) trimNodes(t *Tree, o *StreamTrim, before uint64) (removed uint64) {
-	var pos Pos
-	end := Ref(0) // the node that has entries on both sides of MinID, or none before it
-	if o.ByID {
-		if t.SeekBefore(&pos, &Probe{Key: o.MinID.Ms, Low: o.MinID.Seq, Where: Behind}); !pos.Valid() {
-			return 0
-		}
-		end = pos.Item().Ref()
+	var pos, last Pos
+	t.Last(&last)
+	if !last.Valid() || t.Len()-uint64(last.Item().Weight())+s.entries(last.Item().Ref()) != s.Root.N {
+		return 0 // a node has more entries than a weight can say
 	}
-	var lines [leafMax]uintptr
-	for t.First(&pos); pos.Valid(); t.Next(&pos) {
-		if pos.lv[0].i == 0 {
-			n := int(*countOf(pos.lv[0].p))
-			for i := range n {
-				lines[i] = t.Addr(leafItem(pos.lv[0].p, i).Ref())
-			}
-			arena.Prefetch(lines[:n])
-		}
-		r := pos.Item().Ref()
-		if r == end {
-			break
-		}
-		count := uint64(intAt(s.nodeView(r), packed.HeaderBytes))
-		if !o.ByID && s.Root.N-removed-count < o.MaxLen || o.Limit > 0 && before+removed+count > o.Limit {
-			break
-		}
-		removed += count
+	var most uint64
+	if !o.ByID {
+		most = s.Root.N - o.MaxLen
+	} else if t.SeekBefore(&pos, &Probe{Key: o.MinID.Ms, Low: o.MinID.Seq, Where: Behind}); pos.Valid() {
+		most = t.Rank(&pos)
 	}
-	switch {
-	case !pos.Valid():
-		t.leaveAll(withBlocks)
-	case removed > 0:
+	if o.Limit > 0 {
+		most = min(most, o.Limit-before)
+	}
+	if t.At(&pos, most); !pos.Valid() {
+		pos = last
+	}
+	if removed = t.Rank(&pos); removed > 0 {
 		t.cut(&pos, false)
+		s.Root.N -= removed
 	}
-	s.Root.N -= removed
 	return removed
 }
 
@@ -666,6 +671,7 @@ func (s Stream) trimNode(t *Tree, p *StreamPlace, o *StreamTrim) (removed uint64
 		return removed
 	}
 	countDeleted(p.lp, count, int64(removed))
+	s.weigh(t, &p.pos)
 	return removed
 }
 
@@ -686,7 +692,7 @@ func (s Stream) CloneFrom(src Stream) {
 	t, old := s.nodes(), src.nodes()
 	t.CloneFrom(&old, func(it Item) Ref {
 		id := StreamID{it.Key, *lowOf(src.Ptr(it.Ref()))}
-		return s.newNode(id, src.nodeView(it.Ref())).Ref()
+		return s.newNode(id, src.nodeView(it.Ref()))
 	})
 	s.Root.N = src.Root.N
 	s.cloneGroups(src)

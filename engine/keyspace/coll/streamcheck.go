@@ -98,8 +98,11 @@ func (s Stream) Check() error {
 	}
 	var last, first StreamID
 	n := uint64(0)
-	for i := range s.Nodes() {
-		id, lp := s.NodeAt(i)
+	var pos Pos
+	i, weight := 0, n // of the node before
+	for t.First(&pos); pos.Valid(); t.Next(&pos) {
+		it := pos.Item()
+		id, lp := StreamID{it.Key, *lowOf(s.Ptr(it.Ref()))}, s.nodeView(it.Ref())
 		if _, canonical, err := packed.Check(lp); err != nil || !canonical {
 			return fmt.Errorf("node %d: canonical %v: %v", i, canonical, err)
 		}
@@ -116,8 +119,12 @@ func (s Stream) Check() error {
 		if n == 0 {
 			first = from
 		}
+		if weight != 0 {
+			return fmt.Errorf("node %d weighs %d too much", i-1, int64(weight))
+		}
 		last = to
 		n += uint64(m)
+		i, weight = i+1, uint64(it.Weight()-min(m, MaxWeight))
 	}
 	h := s.Head()
 	switch {

@@ -286,6 +286,27 @@ func (t *Tree) removeChild(p *Pos, l, i int) {
 	t.lower()
 }
 
+// items counts the items, by a walk over all nodes.
+func (t *Tree) items() int {
+	if t.Empty() {
+		return 0
+	}
+	return t.itemsBelow(t.word().ref(), t.word().height())
+}
+
+func (t *Tree) itemsBelow(r Ref, height int) (n int) {
+	p := t.Ptr(r)
+	if n = int(*countOf(p)); height == 0 {
+		return n
+	}
+	children := n
+	n = 0
+	for i := range children {
+		n += t.itemsBelow(Ref(childAt(p, i).ref), height-1)
+	}
+	return n
+}
+
 // lower takes away a root with a single child, which is no root.
 func (t *Tree) lower() {
 	for w := *t.word(); w.height() > 0 && *countOf(t.Ptr(w.ref())) == 1; w = *t.word() {
