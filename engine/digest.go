@@ -1,17 +1,18 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
+	"strconv"
 
 	"tidemark/engine/command"
 	"tidemark/engine/keyspace"
 	"tidemark/engine/keyspace/coll"
 	"tidemark/engine/value"
-	"tidemark/netio/resp"
 )
 
 // digest is DEBUG DIGEST's: two servers that hold the same data have the same one, in whatever order the data were written. Where
@@ -59,7 +60,7 @@ func (d *digest) value(s *keyspace.Shard, r keyspace.Ref) {
 		value.EachScored(s, r, func(m []byte, score float64) bool {
 			var one digest
 			one.mix(m)
-			one.mix(appendScore(nil, score))
+			one.mix(appendScore17(nil, score))
 			d.add(one[:])
 			return true
 		})
@@ -97,12 +98,28 @@ func (d *digest) stream(s coll.Stream) {
 	}
 }
 
-// appendScore prints a score as Redis does since 7.2 for its digest: like everywhere else, but integers are not an exception.
-func appendScore(dst []byte, f float64) []byte {
-	if math.IsInf(f, 0) {
-		return resp.AppendDouble(dst, f)
+// appendScore17 prints a score as C does with %.17g, and so as redis-server does up to 7.0. Since 7.2 it prints fewer digits where they are enough, so that a digest of
+// scores such as 0.1 is another one there.
+func appendScore17(dst []byte, f float64) []byte {
+	switch {
+	case math.IsInf(f, 1):
+		return append(dst, "inf"...)
+	case math.IsInf(f, -1):
+		return append(dst, "-inf"...)
+	case f == 0 && math.Signbit(f):
+		return append(dst, "-0"...)
 	}
-	return resp.AppendShort(dst, f)
+	// %g of Go keeps no trailing zeros either, and changes to the exponent at the same sizes when the precision is given.
+	text := strconv.AppendFloat(nil, f, 'g', 17, 64)
+	mantissa, exponent, scientific := bytes.Cut(text, []byte("e"))
+	if bytes.IndexByte(mantissa, '.') >= 0 {
+		mantissa = bytes.TrimRight(bytes.TrimRight(mantissa, "0"), ".")
+	}
+	dst = append(dst, mantissa...)
+	if scientific {
+		dst = append(append(dst, 'e'), exponent...)
+	}
+	return dst
 }
 
 func (d *digest) text() string { return hex.EncodeToString(d[:]) }

@@ -164,14 +164,11 @@ func AppendDouble(b []byte, f float64) []byte {
 		return append(b, "-inf"...)
 	case math.IsNaN(f):
 		return append(b, "nan"...)
-	case f == math.Trunc(f) && math.Abs(f) < 1<<62 && !(f == 0 && math.Signbit(f)):
+	case f == 0 && math.Signbit(f):
+		return append(b, "-0"...)
+	case f == math.Trunc(f) && math.Abs(f) < 1<<62:
 		return strconv.AppendInt(b, int64(f), 10)
 	}
-	return AppendShort(b, f)
-}
-
-// AppendShort is AppendDouble without the exception for integers: 100000000 is 1e+8. The number is neither infinite nor NaN.
-func AppendShort(b []byte, f float64) []byte {
 	// d.ddde±x, of which the digits and the exponent are taken.
 	var a [32]byte
 	e := strconv.AppendFloat(a[:0], math.Abs(f), 'e', -1, 64)
@@ -190,7 +187,7 @@ func AppendShort(b []byte, f float64) []byte {
 	if e[i+1] == '-' {
 		exp = -exp
 	}
-	if math.Signbit(f) {
+	if f < 0 {
 		b = append(b, '-')
 	}
 	d, k := digits[:n], exp-n+1 // the number is d times ten to the k

@@ -13,6 +13,7 @@
 //
 //	@since 7.2                 Redis has it since then: a redis-server that is older does not run it; a "=" line or @match must tell the reply
 //	@before 7.2 REASON         the reply of a redis-server older than that may differ; with a "=" line that of all others must be that
+//	@changed 7.2 REASON        the reply of a redis-server of that version or newer may differ; with a "=" line that of all others must be that
 //	@alone REASON              only tidemark runs it; a "=" line or @match must tell the reply
 //	@expect-differ REASON      the replies may differ; with a "=" line tidemark's must be that
 //	@tolerate N                integers, and bulks that are integers, may differ by at most N

@@ -30,6 +30,7 @@ type step struct {
 	since     string
 	alone     bool   // redis-server never runs it
 	before    string // the version since which redis-server replies alike
+	changed   string // the version since which it no longer does
 	differ    string
 	tolerate  int64
 	numbers   bool
@@ -120,12 +121,16 @@ func (s *script) parseLine(n int, line string, next *step) error {
 			return fmt.Errorf("@alone wants a reason")
 		}
 		next.alone = true
-	case "before":
+	case "before", "changed":
 		version, reason, _ := strings.Cut(rest, " ")
 		if reason == "" {
-			return fmt.Errorf("@before wants a version and a reason")
+			return fmt.Errorf("@%s wants a version and a reason", verb)
 		}
-		next.before = version
+		if verb == "before" {
+			next.before = version
+		} else {
+			next.changed = version
+		}
 	case "expect-differ":
 		if rest == "" {
 			return fmt.Errorf("@expect-differ wants a reason")

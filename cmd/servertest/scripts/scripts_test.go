@@ -211,6 +211,9 @@ func runScript(t *testing.T, s *script, proto int, servers both) {
 		if st.before != "" && !servertest.RedisAtLeast(t, st.before) {
 			st.differ = "redis-server is older than " + st.before
 		}
+		if st.changed != "" && servertest.RedisAtLeast(t, st.changed) {
+			st.differ = "redis-server is as new as " + st.changed
+		}
 		var replies []servertest.Reply
 		for _, sd := range run {
 			r, ok, err := sd.perform(&st)
