@@ -76,3 +76,21 @@ func BenchmarkCommands(b *testing.B) {
 		commandtest.Benchmark(b, []commandtest.Case{{"SADDandSREM", strings.ReplaceAll(comeAndGo, "MEMBERS", members[0])}}, loaded, key)
 	}
 }
+
+// BenchmarkConversion has a set of 300,000 integers become a table.
+func BenchmarkConversion(b *testing.B) {
+	const n = 300_000
+	for b.Loop() {
+		b.StopTimer()
+		r := commandtest.New(b, families()...)
+		r.C.Store.Limits.SetIntset.Store(n)
+		for i := range n {
+			r.Do("SADD", "s", strconv.Itoa(i*7))
+		}
+		b.StartTimer()
+		r.Do("SADD", "s", "x")
+		if got := r.Do("OBJECT", "ENCODING", "s"); !strings.Contains(got, "hashtable") {
+			b.Fatal(got)
+		}
+	}
+}

@@ -132,13 +132,13 @@ func (b *Builder) addBlock(l packed.List, n int) {
 // otherwise they make a table.
 func (b *Builder) PackIntegers() { b.pack = true }
 
-// Begin has a set that is still empty be an IntSet, a ListPack or a HashTable from the start: what it would have become had members been added that are
-// gone again.
+// Begin has a set that is still empty be an IntSet, a ListPack or a HashTable from the start, or a sorted set a SkipList: what it would have become had
+// members been added that are gone again.
 func (b *Builder) Begin(enc keyspace.Encoding) {
 	switch enc {
 	case keyspace.ListPack:
 		b.list = packed.New(nil)
-	case keyspace.HashTable:
+	case keyspace.HashTable, keyspace.SkipList:
 		b.grow()
 	}
 }

@@ -1,6 +1,7 @@
 package zset
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -91,3 +92,19 @@ func BenchmarkCombinations(b *testing.B) {
 }
 
 func BenchmarkCommands(b *testing.B) { commandtest.Benchmark(b, hot, loaded, "small", "large") }
+
+// BenchmarkRemoveMost removes all but one of a million members.
+func BenchmarkRemoveMost(b *testing.B) {
+	const n = 1_000_000
+	for b.Loop() {
+		b.StopTimer()
+		r := commandtest.New(b, families()...)
+		for i := range n {
+			r.Do("ZADD", "z", strconv.Itoa(i*7919%n), fmt.Sprintf("member:%07d", i))
+		}
+		b.StartTimer()
+		if got := r.Do("ZREMRANGEBYRANK", "z", "0", "-2"); got != fmt.Sprintf(":%d\r\n", n-1) {
+			b.Fatal(got)
+		}
+	}
+}

@@ -408,6 +408,53 @@ func TestScoresArePrintedShort(t *testing.T) {
 	}
 }
 
+// What removes most of a large sorted set makes a new one of the rest: everything else of the key stays as it is.
+func TestRemoveMost(t *testing.T) {
+	const n = 3000
+	for request, want := range map[string][]int{
+		"ZREMRANGEBYRANK z 0 -2":            {n - 1},
+		"ZREMRANGEBYRANK z 1 -1":            {0},
+		"ZREMRANGEBYRANK z 2 -3":            {0, 1, n - 2, n - 1},
+		"ZREMRANGEBYSCORE z (1 (2998":       {0, 1, n - 2, n - 1},
+		"ZREMRANGEBYLEX same [m0005 (m2999": {0, 1, 2, 3, 4, n - 1},
+		"ZPOPMAX z 2990":                    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9},
+		"ZREMRANGEBYRANK z 1000 -1":         nil, // the first 1000
+	} {
+		r := commandtest.New(t, families()...)
+		for i := range n {
+			r.Do("ZADD", "z", strconv.Itoa(i), fmt.Sprintf("m%04d", i))
+			r.Do("ZADD", "same", "7", fmt.Sprintf("m%04d", i))
+		}
+		words := strings.Fields(request)
+		key := words[1]
+		r.Do("PEXPIREAT", key, "99999999999999")
+		if want == nil {
+			for i := range 1000 {
+				want = append(want, i)
+			}
+		}
+		r.Do(words...)
+		var members []string
+		for _, i := range want {
+			members = append(members, fmt.Sprintf("m%04d", i))
+		}
+		if got := commandtest.Bulks(r.Do("ZRANGE", key, "0", "-1")); !slices.Equal(got, members) {
+			t.Errorf("%s left %d members: %.200q", request, len(got), got)
+		}
+		last := len(want) - 1
+		if got := r.Do("ZRANK", key, members[last]); got != fmt.Sprintf(":%d\r\n", last) {
+			t.Errorf("%s: the last has rank %q", request, got)
+		}
+		if got := r.Do("OBJECT", "ENCODING", key); !strings.Contains(got, "skiplist") {
+			t.Errorf("%s: it is a %q", request, got)
+		}
+		if got, want := r.Do("PTTL", key), fmt.Sprintf(":%d\r\n", 99999999999999-r.C.Now); got != want {
+			t.Errorf("%s: it expires in %q, want %q", request, got, want)
+		}
+		r.Check(request)
+	}
+}
+
 // Every member that is there during the whole of a scan is given.
 func TestScan(t *testing.T) {
 	r := commandtest.New(t, families()...)
