@@ -22,7 +22,7 @@ func favoured() []string {
 	return wrap
 }
 
-const precedence = -10
+const precedence = -20
 
 // favourSession gives this session, to which servers belong, precedence over others. Where the kernel groups processes by session (sched_autogroup_enabled)
 // a server's own counts within the session only; where it does not, or forbids it, this does nothing.
@@ -34,7 +34,8 @@ func favourSession(by int) {
 type stage struct {
 	s       *servertest.Server
 	c       *servertest.Client
-	where   string // what a note says of the CPU
+	where   string   // what a note says of the CPU
+	witness *witness // nil: none is permitted
 	unpin   func()
 	results []result
 }
@@ -49,7 +50,7 @@ func (b *bench) stage() (*stage, error) {
 		favourSession(0)
 		return nil, err
 	}
-	st := &stage{s: s}
+	st := &stage{s: s, witness: newWitness(serverCPU)}
 	if favour != nil {
 		st.where = fmt.Sprintf(", where it had nice %d", precedence)
 	}
@@ -70,6 +71,9 @@ func (st *stage) end() {
 	if st.unpin != nil {
 		st.unpin()
 	}
+	if st.witness != nil {
+		st.witness.end()
+	}
 	favourSession(0)
 	drop(st.s)
 }
@@ -88,9 +92,20 @@ func (st *stage) scene(name string, f func() error) error {
 	if err := st.do("CONFIG", "RESETSTAT"); err != nil {
 		return err
 	}
+	if st.witness != nil {
+		if err := st.witness.begin(st.s); err != nil {
+			return fmt.Errorf("%s: witness: %w", name, err)
+		}
+	}
 	took, err := during(st.s, func(int) []string { return []string{"PING"} }, f)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	machine := "what is not CPU time is wall clock and holds whatever else ran on the server's CPU"
+	if st.witness != nil {
+		if machine, err = st.witness.testimony(st.s); err != nil {
+			return fmt.Errorf("%s: witness: %w", name, err)
+		}
 	}
 	var millis [2]float64
 	for i, field := range []string{"tidemark_longest_turn_usec", "tidemark_turn_cpu_usec_max"} {
@@ -107,7 +122,7 @@ func (st *stage) scene(name string, f func() error) error {
 	p := percentiles(took)
 	st.results = append(st.results, atMost("longest turn of an event loop: "+name, millis[0], 2, " ms").
 		note("no turn's thread used more than %.2f ms of CPU; a client's PINGs meanwhile: p99.9 %.2f ms, longest %.2f ms; "+
-			"what is not CPU time is wall clock and holds whatever else ran on the server's CPU%s", millis[1], p[8], p[10], st.where))
+			"%s%s", millis[1], p[8], p[10], machine, st.where))
 	return nil
 }
 
