@@ -277,7 +277,8 @@ func (j *snapshotJob) write() {
 	if err != nil {
 		j.failed.Store(true)
 	}
-	var own []byte
+	// Not grown as it is filled: the runtime's sweeper waits, spinning, for a thread that was descheduled while it allocates after a collection.
+	own := make([]byte, 0, 2*writerChunk)
 	delayed := int64(0) // keys that rdb-key-save-delay has been taken for
 	for open := true; open; {
 		var b []byte
@@ -306,7 +307,7 @@ func (j *snapshotJob) write() {
 							j.failed.Store(true)
 						}
 						if own = own[:0]; cap(own) > 4*snapshotChunk {
-							own = nil
+							own = make([]byte, 0, 2*writerChunk)
 						}
 					}
 					if shared && time.Since(paused) > writerPause {
