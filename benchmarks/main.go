@@ -47,6 +47,7 @@ func groups() []group {
 		{"rewrite", measureRewrite},
 		{"pause", measurePause},
 		{"types", measureTypes},
+		{"sort", measureSort},
 		{"elements", measureElements},
 		{"collections", measureCollections},
 		{"idle", measureIdle},
