@@ -244,8 +244,15 @@ func (st *Store) TouchDB(db, other int, now int64) {
 
 // MakeKey gives the place of a key outside a request. Name is kept, not copied.
 func (st *Store) MakeKey(name []byte) Key {
-	h := st.KS.Hash(name)
-	return Key{Name: name, Hash: h, Shard: st.KS.Shard(st.KS.ShardIndex(h))}
+	k := Key{Name: name}
+	st.Locate(&k)
+	return k
+}
+
+// Locate finds the place of a key by its Name.
+func (st *Store) Locate(k *Key) {
+	k.Hash = st.KS.Hash(k.Name)
+	k.Shard = st.KS.Shard(st.KS.ShardIndex(k.Hash))
 }
 
 // LowerNextExpiry notes that a key expires at (Unix ms).

@@ -336,8 +336,10 @@ func (s *sorter) lookUp(n int, pair func(i int) (*pattern, []byte), found func(v
 			if p, e := pair(from + i); p.star {
 				at := len(s.names)
 				s.names = append(append(append(s.names, p.before...), e...), p.after...)
-				s.keys[i] = s.c.Store.MakeKey(s.names[at:])
-				hashes[m] = s.keys[i].Hash
+				k := &s.keys[i]
+				k.Name = s.names[at:]
+				s.c.Store.Locate(k)
+				hashes[m] = k.Hash
 				m++
 			}
 		}
