@@ -284,12 +284,12 @@ func (c *Ctx) cover() bool {
 	if !missing {
 		return false
 	}
-	was := c.locked
-	c.unlock()
-	for i := range was {
-		c.locked[i] = was[i] | c.more[i]
-		c.more[i] = 0
+	for i, m := range c.locked {
+		c.more[i] |= m
 	}
+	c.unlock()
+	copy(c.locked, c.more)
+	clear(c.more)
 	c.lockMarked()
 	return true
 }

@@ -41,10 +41,10 @@ type Ctx struct {
 	log       *aof.Log // where effects go; nil: they are not logged
 	read      *aof.Log // whose watermarks replies wait for
 	gating    bool
-	safe      int64 // what is synced, or appended: replies that show no more wait for nothing
-	locked    [maxShards / 64]uint64
-	home      int  // the lowest locked shard, whose ring takes the effects
-	block     bool // within Atomically
+	safe      int64    // what is synced, or appended: replies that show no more wait for nothing
+	locked    []uint64 // a bit for each shard
+	home      int      // the lowest locked shard, whose ring takes the effects
+	block     bool     // within Atomically
 	changes   int64
 	total     int64 // changes of the whole block
 	logAnyway bool  // the present command is logged though nothing changed
@@ -69,7 +69,7 @@ type Ctx struct {
 	served []tried
 	trying *KeyWaiter // whose command is being executed
 	again  bool       // it found nothing
-	more   [maxShards / 64]uint64
+	more   []uint64   // like locked
 
 	counts counters
 }
@@ -79,11 +79,10 @@ type change struct {
 	hash  uint64
 }
 
-const maxShards = 1024
-
 // NewCtx returns a Ctx on a store; table sizes its counters.
 func NewCtx(st *Store, t *Table) *Ctx {
-	c := &Ctx{Store: st, W: &resp.Writer{}}
+	words := (st.KS.NumShards() + 63) / 64
+	c := &Ctx{Store: st, W: &resp.Writer{}, locked: make([]uint64, words), more: make([]uint64, words)}
 	c.counts.init(st, t)
 	return c
 }
@@ -182,7 +181,7 @@ func (c *Ctx) InBlock() bool { return c.block }
 // false when the ring has no room: nothing was executed.
 func (c *Ctx) Atomically(cmds []Queued, extra [][]byte, before func() bool, run func()) (ok bool) {
 	c.begin()
-	clear(c.locked[:])
+	clear(c.locked)
 	all := false
 	writes := false
 	for i := range cmds {
@@ -207,7 +206,7 @@ func (c *Ctx) Atomically(cmds []Queued, extra [][]byte, before func() bool, run 
 // AtomicallyKeys is Atomically for keys instead of commands: for work that is not a request.
 func (c *Ctx) AtomicallyKeys(keys [][]byte, before func() bool, run func()) (ok bool) {
 	c.begin()
-	clear(c.locked[:])
+	clear(c.locked)
 	for _, k := range keys {
 		c.addLock(k)
 	}
@@ -329,7 +328,7 @@ func (c *Ctx) lockKeys(d *Descriptor) {
 		c.lockAll()
 		return
 	}
-	clear(c.locked[:])
+	clear(c.locked)
 	for i := range c.Keys {
 		si := c.Keys[i].Shard.Index()
 		c.locked[si>>6] |= 1 << (si & 63)

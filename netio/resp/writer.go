@@ -49,10 +49,40 @@ func (w *Writer) header(kind byte, n int64) {
 	case u < 100: // the length of most bulk strings
 		w.B = append(w.B, kind, byte('0'+u/10), byte('0'+u%10), '\r', '\n')
 	default:
-		w.B = append(w.B, kind)
-		w.B = strconv.AppendInt(w.B, n, 10)
-		w.B = append(w.B, '\r', '\n')
+		w.B = appendLong(w.B, kind, n)
 	}
+}
+
+// pairs are the numbers below 100, two digits each.
+const pairs = "00010203040506070809" + "10111213141516171819" + "20212223242526272829" + "30313233343536373839" + "40414243444546474849" +
+	"50515253545556575859" + "60616263646566676869" + "70717273747576777879" + "80818283848586878889" + "90919293949596979899"
+
+// appendLong appends a header of more than two digits as one piece, which is quicker than its parts one after the other.
+func appendLong(b []byte, kind byte, n int64) []byte {
+	a := [24]byte{22: '\r', 23: '\n'}
+	i, u := 22, uint64(n)
+	if n < 0 {
+		u = -u
+	}
+	for ; u >= 100; u /= 100 {
+		i -= 2
+		p := u % 100 * 2
+		a[i], a[i+1] = pairs[p], pairs[p+1]
+	}
+	if u >= 10 {
+		i--
+		a[i] = byte('0' + u%10)
+		u /= 10
+	}
+	i--
+	a[i] = byte('0' + u)
+	if n < 0 {
+		i--
+		a[i] = '-'
+	}
+	i--
+	a[i] = kind
+	return append(b, a[i:]...)
 }
 
 // Bulk appends a bulk string. b is copied.
