@@ -122,7 +122,8 @@ func copyKey(c *command.Ctx) {
 		dst.Shard.Delete(db, dst.Hash, r)
 	}
 	r := src.Shard.Find(c.DB, src.Hash, src.Name) // as in renameKey
-	src.Shard.Copy(c.DB, r, dst.Shard, db, dst.Hash, dst.Name)
+	made := src.Shard.Copy(c.DB, r, dst.Shard, db, dst.Hash, dst.Name)
+	dst.Shard.SetAccess(made, c.AccessClock()) // the source's accesses are not its own
 	c.ChangedIn(db, dst)
 	c.W.Int(1)
 }
