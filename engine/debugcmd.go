@@ -394,10 +394,10 @@ func debugProtocol(c *command.Ctx, kind []byte) {
 			w.Error("ERR RESP2 is not supported by this command")
 			return
 		}
-		w.Push(2)
+		w.BulkString("Some real reply following the push reply")
+		w.Push(2) // behind the reply since Redis 7.2
 		w.BulkString("server-cpu-usage")
 		w.Int(42)
-		w.BulkString("Some real reply following the push reply")
 	case "verbatim":
 		w.Verbatim("txt", "This is a verbatim\nstring")
 	case "true":

@@ -403,6 +403,13 @@ func hostName(s string) error {
 	return nil
 }
 
+func nodeName(s string) error {
+	if strings.ContainsAny(s, "!#$%&()*+:;<>?@[]^{|}~") {
+		return errors.New("Announced human node name contained invalid character")
+	}
+	return nil
+}
+
 func powerOfTwo(n int64) error {
 	if n&(n-1) != 0 {
 		return errors.New("argument must be a power of two")

@@ -38,6 +38,7 @@ const (
 	Verbose
 	Notice
 	Warning
+	Nothing // no line is of this level: as a Logger's, it turns the log off
 )
 
 // Marks are the characters that stand for the levels in a line, by Level.

@@ -26,6 +26,8 @@ func TestLineFormat(t *testing.T) {
 	l.Logf('#', "two\r\nlines\n")
 	l.SetLevel(Warning)
 	l.Noticef("nor this")
+	l.SetLevel(Nothing)
+	l.Warningf("nor this")
 	l.Close()
 	l.Warningf("too late")
 	p := fmt.Sprint(os.Getpid())
