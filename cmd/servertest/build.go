@@ -124,15 +124,21 @@ func parseVersion(text string) (v [3]int, err error) {
 // as "7.4" or "7.4.2", or newer. What tests expect of it goes by that.
 func RedisAtLeast(t testing.TB, version string) bool {
 	t.Helper()
+	ok, err := RedisIsAtLeast(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
+}
+
+// RedisIsAtLeast is RedisAtLeast outside a test.
+func RedisIsAtLeast(version string) (bool, error) {
 	have, err := redisVersion()
 	if err != nil {
-		t.Fatal(err)
+		return false, err
 	}
 	want, err := parseVersion(version)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.Compare(have[:], want[:]) >= 0
+	return slices.Compare(have[:], want[:]) >= 0, err
 }
 
 // StartRedis starts the reference server for the duration of a test.

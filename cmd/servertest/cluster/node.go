@@ -293,7 +293,7 @@ func (n *Node) HidesOverflow() bool {
 
 // FieldExpiry reports whether every program of the cluster has it.
 func (n *Node) FieldExpiry() bool {
-	return !slices.ContainsFunc(n.cluster.Nodes, func(o *Node) bool { return !o.Program.FieldExpiry })
+	return !slices.ContainsFunc(n.cluster.Nodes, func(o *Node) bool { return !o.Program.FieldExpiry() })
 }
 
 // Heal makes all links sound and lets all paused nodes go on.

@@ -27,7 +27,7 @@ type Program struct {
 	// HidesOverflow: a BITFIELD whose changes all fail by OVERFLOW FAIL lengthens the string and is neither replicated nor logged.
 	HidesOverflow bool
 	// FieldExpiry: it knows fields of hashes that expire, as of Redis 7.4.
-	FieldExpiry bool
+	FieldExpiry func() bool
 }
 
 // common are directives that make replication quick to fail and to come back.
@@ -36,9 +36,13 @@ var common = []string{"--save", "", "--protected-mode", "no", "--auto-aof-rewrit
 	// A replica that was fed nothing because its link was bad is told to start over rather early.
 	"--client-output-buffer-limit", "replica 64mb 32mb 10"}
 
-// Redis is the redis-server in PATH, as of 7.0.
+// Redis is the redis-server in PATH, as of 7.0 or later.
 var Redis = Program{Name: "redis", Path: servertest.RedisBinary,
 	Args: append([]string{"--enable-debug-command", "yes"}, common...), HidesOverflow: true,
+	FieldExpiry: func() bool {
+		has, err := servertest.RedisIsAtLeast("7.4")
+		return err == nil && has // without redis-server nothing starts
+	},
 	Vary: map[string][]string{
 		"repl-diskless-sync": {"yes", "no"},
 		"repl-diskless-load": {"disabled", "swapdb"},
@@ -46,7 +50,7 @@ var Redis = Program{Name: "redis", Path: servertest.RedisBinary,
 
 // Tidemark is the server under test.
 var Tidemark = Program{Name: "tidemark", Path: servertest.Binary, Args: common,
-	KeepsOffset: true, WaitAOF: true, AppendsFirst: true, FieldExpiry: true,
+	KeepsOffset: true, WaitAOF: true, AppendsFirst: true, FieldExpiry: func() bool { return true },
 	Vary: map[string][]string{
 		"repl-compression":   {"yes", "no"},
 		"repl-diskless-load": {"disabled", "on-empty-db", "swapdb"},

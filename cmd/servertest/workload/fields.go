@@ -2,7 +2,7 @@ package workload
 
 import "strconv"
 
-// newer are families of commands that redis-server 7.0 does not have: for Generators that say Newer.
+// newer are families of commands that are new in 7.4 or later.
 var newer = []family{
 	{2, (*Generator).expiringFields},
 }
@@ -27,9 +27,13 @@ func (g *Generator) expiringFields(o *Op) {
 			o.add(g.field(), g.value())
 		}
 	}
-	switch g.Rnd.IntN(10) {
+	kinds := 10
+	if g.Version < "8.0" {
+		kinds = 5
+	}
+	switch g.Rnd.IntN(kinds) {
 	case 0, 1, 2:
-		word, at := g.expiry(o)
+		word, at := g.fieldExpiry(o)
 		o.set(map[byte]string{'E': "HEXPIRE", 'P': "HPEXPIRE"}[word[0]&^0x20], key, at)
 		if len(word) > 2 {
 			o.Args[0] += "AT"
@@ -51,7 +55,7 @@ func (g *Generator) expiringFields(o *Op) {
 		case 0:
 			o.add("PERSIST")
 		case 1:
-			word, at := g.expiry(o)
+			word, at := g.fieldExpiry(o)
 			o.add(word, at)
 		}
 		fields()
@@ -64,7 +68,7 @@ func (g *Generator) expiringFields(o *Op) {
 		case 0:
 			o.add("KEEPTTL")
 		case 1:
-			word, at := g.expiry(o)
+			word, at := g.fieldExpiry(o)
 			o.add(word, at)
 		}
 		pairs()
@@ -72,4 +76,14 @@ func (g *Generator) expiringFields(o *Op) {
 		o.set("HGETDEL", key)
 		fields()
 	}
+}
+
+// fieldExpiry is expiry, but for short ones where fields are to last.
+func (g *Generator) fieldExpiry(o *Op) (word, at string) {
+	word, at = g.expiry(o)
+	if g.Lasting && o.Settle {
+		o.Settle = false
+		return "PXAT", "1"
+	}
+	return word, at
 }

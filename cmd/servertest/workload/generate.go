@@ -19,7 +19,10 @@ const Databases = 4
 type Generator struct {
 	Rnd   *rand.Rand
 	NowMs int64 // the clock at generation, the base of absolute expiry times
-	Newer bool  // also commands that redis-server 7.0 does not have
+	// Version is of which Redis the commands are: also those that are new in "7.4", or "8.0". "" is 7.0.
+	Version string
+	// Lasting: no field of a hash expires while the commands run. When one that has is removed, and until then counted, differs between servers.
+	Lasting bool
 
 	streamTop int // about the time in IDs of stream entries
 }
@@ -157,7 +160,7 @@ func (g *Generator) Next() Op {
 	o := Op{}
 	total := 0
 	drawn := families
-	if g.Newer {
+	if g.Version >= "7.4" {
 		drawn = slices.Concat(families, newer)
 	}
 	for _, f := range drawn {
@@ -173,7 +176,7 @@ func (g *Generator) Next() Op {
 	if g.chance(2) { // one word too few or too many
 		if g.chance(50) && len(o.Args) > 1 && !drawsLots(o.Args[0]) {
 			o.Args = o.Args[:len(o.Args)-1]
-		} else if !o.Exact && !strings.HasSuffix(o.Args[0], "RANK") { // ZRANK may have one more since 7.2
+		} else if !o.Exact && (g.Version >= "7.4" || !strings.HasSuffix(o.Args[0], "RANK")) { // ZRANK may have one more since 7.2
 			o.Args = append(o.Args, g.pick("extra", "NX", "GET", "5"))
 		}
 	}
@@ -419,6 +422,9 @@ func (g *Generator) hashes(o *Op) {
 	case 12:
 		if g.chance(50) {
 			o.set("HSCAN", key, "0", "COUNT", "1000", "MATCH", g.pick("*", "field:1*", "[0-9]*"))
+			if g.Version >= "7.4" && g.chance(50) {
+				o.add("NOVALUES")
+			}
 		} else {
 			o.set("HRANDFIELD", key, "100000")
 			if g.chance(50) {
