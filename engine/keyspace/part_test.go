@@ -107,7 +107,7 @@ func BenchmarkParts(b *testing.B) {
 
 // TestRemains cuts off most of what a list and a stream have, and looks at the memory: while it is freed by and by, when the key moves, and when it goes.
 func TestRemains(t *testing.T) {
-	const n = 200_000
+	const n = 200_000 / min(effort, 2)
 	name, other := []byte("collection"), []byte("other")
 	for _, typ := range []Type{List, Stream} {
 		for _, then := range []string{"compact", "delete", "move", "move in", "swap", "flush", "snapshot"} {
@@ -206,7 +206,7 @@ func TestRemains(t *testing.T) {
 				}
 				check()
 				for i := 0; ks.Compact(100); i++ {
-					if i%50 == 0 {
+					if i%200 == 0 {
 						check()
 					}
 				}
