@@ -17,7 +17,11 @@ func (g *Generator) sorts(o *Op) {
 		}
 	}
 	for g.chance(30) {
-		o.add("GET", g.pick("#", "k*", "h*->f1", "h*->f2", "*", "k1"))
+		if alpha && !o.Unordered { // see the differential's collated
+			o.add("GET", "#")
+		} else {
+			o.add("GET", g.pick("#", "k*", "h*->f1", "h*->f2", "*", "k1"))
+		}
 	}
 	if !o.Unordered && g.chance(40) {
 		o.add("LIMIT", g.number(6), g.pick("0", "1", "5", "100", "-1"))
