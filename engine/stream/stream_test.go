@@ -311,3 +311,21 @@ func TestEffects(t *testing.T) {
 		t.Errorf("after replay\n%.300v\nbefore\n%.300v", after, before)
 	}
 }
+
+// TestSetIDOfAnOlderPrimary: before 7.2 Redis sets the last ID below that of an entry that was deleted, and goes on from there. A replica must do so, too.
+func TestSetIDOfAnOlderPrimary(t *testing.T) {
+	r := commandtest.New(t, families()...)
+	r.Do("XADD", "s", "603-0", "f", "v")
+	r.Do("XDEL", "s", "603-0")
+	if got := r.Do("XSETID", "s", "156"); !strings.HasPrefix(got, "-ERR The ID specified") {
+		t.Errorf("a client's XSETID: %q", got)
+	}
+	r.C.Replay = true
+	if got := r.Do("XSETID", "s", "156"); got != "+OK\r\n" {
+		t.Errorf("a primary's XSETID: %q", got)
+	}
+	if got := r.Do("XADD", "s", "156-1", "f", "v"); got != "$5\r\n156-1\r\n" {
+		t.Errorf("a primary's XADD: %q", got)
+	}
+	r.Check("XSETID and XADD of a primary")
+}
