@@ -141,9 +141,6 @@ func (s *realRedis) ask(words ...string) *bufio.Reader {
 
 func (s *realRedis) text(args ...string) string { return render(s.t, s.ask(args...)) }
 
-// reply returns an array reply as nested []any of int64 and string.
-func (s *realRedis) reply(args ...string) []any { return parsed(s.t, s.ask(args...)).([]any) }
-
 func parsed(t testing.TB, r *bufio.Reader) any {
 	line, err := r.ReadString('\n')
 	if err != nil {
