@@ -22,17 +22,10 @@ var sortForms = []string{
 
 // measureSort: CPU time of SORT.
 func measureSort(b *bench) ([]result, error) {
-	var contenders []contender
-	for _, c := range []struct{ name, bin string }{{"tidemark", b.tidemark}, {"redis", b.redis}} {
-		srv, err := b.start(c.bin, serverCPU, nil, "--appendonly", "no")
-		if err != nil {
-			return nil, err
-		}
-		defer drop(srv)
-		if err := fillSort(srv); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.name, err)
-		}
-		contenders = append(contenders, contender{c.name, srv})
+	contenders, err := b.startBoth(fillSort)
+	defer stop(contenders)
+	if err != nil {
+		return nil, err
 	}
 	var workloads []workload
 	for _, form := range sortForms {

@@ -39,19 +39,34 @@ var typeCommands = []struct {
 
 const val16 = "0123456789abcdef"
 
-// measureTypes: CPU time of the usual commands of each type at pipeline 16, on ten thousand small collections and on a large one.
-func measureTypes(b *bench) ([]result, error) {
-	var contenders []contender
+// startBoth starts tidemark and redis without a log and fills them. They are to be stopped also when that fails.
+func (b *bench) startBoth(fill func(*servertest.Server) error) (contenders []contender, err error) {
 	for _, c := range []struct{ name, bin string }{{"tidemark", b.tidemark}, {"redis", b.redis}} {
 		srv, err := b.start(c.bin, serverCPU, nil, "--appendonly", "no")
 		if err != nil {
-			return nil, err
-		}
-		defer drop(srv)
-		if err := fillTypes(srv); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.name, err)
+			return contenders, err
 		}
 		contenders = append(contenders, contender{c.name, srv})
+		if err := fill(srv); err != nil {
+			return contenders, fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return contenders, nil
+}
+
+// stop ends the servers of contenders.
+func stop(contenders []contender) {
+	for _, c := range contenders {
+		drop(c.srv)
+	}
+}
+
+// measureTypes: CPU time of the usual commands of each type at pipeline 16, on ten thousand small collections and on a large one.
+func measureTypes(b *bench) ([]result, error) {
+	contenders, err := b.startBoth(fillTypes)
+	defer stop(contenders)
+	if err != nil {
+		return nil, err
 	}
 	var workloads []workload
 	for _, t := range typeCommands {

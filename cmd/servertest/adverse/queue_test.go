@@ -57,44 +57,7 @@ func TestQueues(t *testing.T) {
 			if q.cut.Load() == 0 || q.abandoned.Load() == 0 || len(q.got)-left < 1000 || left < 300 {
 				t.Error("the test shows nothing")
 			}
-			info := admin.Must(t, "INFO", "clients").Str
-			for _, want := range []string{"blocked_clients:0", "total_blocking_keys:0"} {
-				if !strings.Contains(info, "\r\n"+want+"\r\n") {
-					t.Errorf("when all have gone, it is not %s:\n%s", want, info)
-				}
-			}
-			before, err := cluster.Dump(admin)
-			if err != nil {
-				t.Fatal(err)
-			}
-			follower := replica.Connect(t)
-			var differences []string
-			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-				state, err := cluster.Dump(follower)
-				if err == nil {
-					if differences = cluster.Differences(before, state); len(differences) == 0 {
-						break
-					}
-				}
-				if time.Now().After(deadline) {
-					t.Fatalf("the replica differs (%v): %v", err, differences)
-				}
-			}
-			if err := srv.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			again, err := srv.Restart()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer again.Kill()
-			after, err := cluster.Dump(again.Connect(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if differences := cluster.Differences(before, after); len(differences) > 0 {
-				t.Errorf("after a restart: %v", differences)
-			}
+			q.settled(admin, replica)
 		})
 	}
 }
@@ -123,6 +86,51 @@ func (q *queues) took(e, who string) {
 		q.t.Errorf("%s went to %s and to %s", e, first, who)
 	}
 	q.got[e] = who
+}
+
+// settled checks, when all clients have gone, that nobody is said to wait any more, and that the replica and the server after a restart have what the
+// server has.
+func (q *queues) settled(admin *servertest.Client, replica *servertest.Server) {
+	t, srv := q.t, q.srv
+	t.Helper()
+	info := admin.Must(t, "INFO", "clients").Str
+	for _, want := range []string{"blocked_clients:0", "total_blocking_keys:0"} {
+		if !strings.Contains(info, "\r\n"+want+"\r\n") {
+			t.Errorf("when all have gone, it is not %s:\n%s", want, info)
+		}
+	}
+	before, err := cluster.Dump(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower := replica.Connect(t)
+	var differences []string
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		state, err := cluster.Dump(follower)
+		if err == nil {
+			if differences = cluster.Differences(before, state); len(differences) == 0 {
+				break
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the replica differs (%v): %v", err, differences)
+		}
+	}
+	if err := srv.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := srv.Restart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Kill()
+	after, err := cluster.Dump(again.Connect(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if differences := cluster.Differences(before, after); len(differences) > 0 {
+		t.Errorf("after a restart: %v", differences)
+	}
 }
 
 // produce pushes elements, in several ways.
