@@ -35,6 +35,15 @@ type ownHeap struct {
 	remains coll.Remains
 }
 
+// live returns the bytes of the heap that are the collection's: neither what was cut off it, nor what a hold keeps, be it over or not.
+func (o *ownHeap) live() int64 {
+	n := o.bytes - o.remains.Bytes
+	if o.hold != nil {
+		n -= o.hold.kept.Bytes
+	}
+	return n
+}
+
 // Coll is a large collection that is being changed. It is good until Settle, or until anything else changes on the shard.
 type Coll struct {
 	coll.Mem
@@ -133,10 +142,7 @@ func (s *Shard) account1(c *Coll) {
 		o := &c.t.homes[c.Root.Home-1]
 		c.t.apartMem += used - o.bytes
 		o.bytes = used
-		c.Root.Bytes = used - o.remains.Bytes
-		if c.Kept != nil {
-			c.Root.Bytes -= c.Kept.Bytes
-		}
+		c.Root.Bytes = o.live()
 	} else {
 		d := used - c.used
 		if c.Kept != nil {
@@ -241,7 +247,7 @@ func (s *Shard) freeBlocks(t *table, typ Type, enc Encoding, root *coll.Root) {
 // settleIn registers a heap as that of a collection.
 func (t *table) settleIn(root *coll.Root, o ownHeap) {
 	t.apartMem += o.bytes
-	root.Bytes = o.bytes - o.remains.Bytes
+	root.Bytes = o.live()
 	if n := len(t.homeless); n > 0 {
 		at := t.homeless[n-1]
 		t.homeless = t.homeless[:n-1]
@@ -370,8 +376,8 @@ func (s *Shard) checkRoot(t *table, r Ref) error {
 			err = fmt.Errorf("heap of its own: %s", msg)
 		} else if o.heap.Used() != o.bytes {
 			err = fmt.Errorf("%d bytes in its heap, counted %d", o.heap.Used(), o.bytes)
-		} else if m.Root.Hold == 0 && m.Root.Bytes != o.bytes-o.remains.Bytes || o.remains.None() && o.remains.Bytes != 0 {
-			err = fmt.Errorf("%d bytes in its heap, %d of them remains, but it has %d", o.bytes, o.remains.Bytes, m.Root.Bytes)
+		} else if m.Root.Bytes != o.live() || o.remains.None() && o.remains.Bytes != 0 {
+			err = fmt.Errorf("%d bytes in its heap, %d of them remains, %d live, but it has %d", o.bytes, o.remains.Bytes, o.live(), m.Root.Bytes)
 		} else if !o.remains.None() && !t.remains {
 			err = errors.New("remains that the table does not know of")
 		}
