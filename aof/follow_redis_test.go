@@ -51,16 +51,7 @@ func TestStockRedisLoadsAFollower(t *testing.T) {
 	}
 	add(100)
 	rewritten := func() {
-		rw, err := l.BeginRewrite(l.Mark())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := rw.Write(emptyBase); err != nil {
-			t.Fatal(err)
-		}
-		if err := rw.Commit(); err != nil {
-			t.Fatal(err)
-		}
+		emptyLog(t, l)
 		keys = 0
 	}
 	rewritten() // a base without the keys: they are not loaded again from history

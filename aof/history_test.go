@@ -29,16 +29,7 @@ func rewritten(t *testing.T, l *Log, want []byte, n int) []byte {
 	if l.Policy() != No {
 		l.Commit(GoalSync)
 	}
-	rw, err := l.BeginRewrite(l.Mark())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := rw.Write(emptyBase); err != nil {
-		t.Fatal(err)
-	}
-	if err := rw.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	emptyLog(t, l)
 	return want
 }
 

@@ -70,16 +70,7 @@ func TestIdentity(t *testing.T) {
 			t.Fatal(err, rec)
 		}
 		if commit {
-			rw, err := l.BeginRewrite(l.Mark())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := rw.Write(emptyBase); err != nil {
-				t.Fatal(err)
-			}
-			if err := rw.Commit(); err != nil {
-				t.Fatal(err)
-			}
+			emptyLog(t, l)
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)

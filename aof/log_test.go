@@ -219,16 +219,7 @@ func TestFirstStartInterrupted(t *testing.T) {
 		}
 	}
 	l, _, _ := openT(t, o)
-	rw, err := l.BeginRewrite(l.Mark())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := rw.Write(emptyBase); err != nil {
-		t.Fatal(err)
-	}
-	if err := rw.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	emptyLog(t, l)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -79,10 +79,9 @@ func redis(t *testing.T, dir string, args ...string) (ask func(words ...string) 
 // emptyBase is the RDB of an empty keyspace, with the AOF mark Redis puts into bases.
 var emptyBase = []byte("REDIS0010\xfa\x08aof-base\xc0\x01\xff\x00\x00\x00\x00\x00\x00\x00\x00")
 
-func TestStockRedisLoadsWhatCloseLeaves(t *testing.T) {
-	dir := t.TempDir()
-	aofDir := filepath.Join(dir, "appendonlydir")
-	l, _, _ := openT(t, Options{Dir: aofDir, Shards: 2, RingBytes: 64 << 10, SegmentBytes: 256 << 10, Policy: Always})
+// emptyLog has the log begin anew, with a base that has no keys.
+func emptyLog(t *testing.T, l *Log) {
+	t.Helper()
 	rw, err := l.BeginRewrite(l.Mark())
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +92,13 @@ func TestStockRedisLoadsWhatCloseLeaves(t *testing.T) {
 	if err := rw.Commit(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestStockRedisLoadsWhatCloseLeaves(t *testing.T) {
+	dir := t.TempDir()
+	aofDir := filepath.Join(dir, "appendonlydir")
+	l, _, _ := openT(t, Options{Dir: aofDir, Shards: 2, RingBytes: 64 << 10, SegmentBytes: 256 << 10, Policy: Always})
+	emptyLog(t, l)
 	multi := append(command("MULTI"), command("SET", "in-multi", "1")...)
 	multi = append(append(multi, command("INCR", "in-multi")...), command("EXEC")...)
 	for i := range 5000 {
@@ -270,16 +276,7 @@ func TestRepairedCrashIsLoadedByStockRedis(t *testing.T) {
 	live := filepath.Join(dir, "live")
 	l, _, _ := openT(t, Options{Dir: live, SegmentBytes: 64 << 10, Policy: Always})
 	defer l.Close()
-	rw, err := l.BeginRewrite(l.Mark())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := rw.Write(emptyBase); err != nil {
-		t.Fatal(err)
-	}
-	if err := rw.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	emptyLog(t, l)
 	for !l.nextPrepared.Load() {
 		time.Sleep(time.Millisecond) // the keeper announces nothing
 	}

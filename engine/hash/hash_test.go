@@ -2,8 +2,6 @@ package hash
 
 import (
 	"fmt"
-	"maps"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -176,38 +174,9 @@ func fill(r *commandtest.Runner, key string, n int) {
 // Every element that is there during the whole of a scan is given, whatever is added and removed meanwhile.
 func TestScanKeepsItsGuarantee(t *testing.T) {
 	r := commandtest.New(t, families()...)
-	rnd := rand.New(rand.NewPCG(1, 2))
-	fill(r, "h", 3000)
-	for round := range 20 / commandtest.Effort {
-		seen := map[string]bool{}
-		cursor, calls := "0", 0
-		for {
-			reply := commandtest.Bulks(r.Do("HSCAN", "h", cursor, "COUNT", "20", "NOVALUES")[len("*2\r\n"):])
-			cursor = reply[0]
-			for _, f := range reply[1:] {
-				seen[f] = true
-			}
-			calls++
-			for i := range 200 {
-				if round%2 == 0 {
-					r.Do("HSET", "h", fmt.Sprintf("more:%d:%d", calls%30, i), "x")
-				} else {
-					r.Do("HDEL", "h", fmt.Sprintf("more:%d:%d", rnd.IntN(30), rnd.IntN(200)))
-				}
-			}
-			if cursor == "0" {
-				break
-			}
-		}
-		if calls < 50 {
-			t.Fatalf("only %d calls", calls)
-		}
-		for i := range 3000 {
-			if !seen["field:"+strconv.Itoa(i)] {
-				t.Fatalf("round %d: field:%d was not given", round, i)
-			}
-		}
-	}
+	r.ScanGuarantee("HSCAN c %s COUNT 20 NOVALUES", 1,
+		func(f string) { r.Do("HSET", "c", f, "x") },
+		func(f string) { r.Do("HDEL", "c", f) })
 }
 
 func TestScanNoValues(t *testing.T) {
@@ -307,8 +276,7 @@ func TestRandomFieldsInMasses(t *testing.T) {
 // What each request leaves in the log, and that it makes the same hashes when it is replayed.
 func TestEffects(t *testing.T) {
 	r := commandtest.Logged(t, families()...)
-	var want []string
-	for _, x := range []struct{ request, effect string }{
+	want := r.DoAll([]commandtest.Left{
 		{"HSET h a 1 b 2", "HSET h a 1 b 2"},
 		{"HSET h a 1", "HSET h a 1"}, // as in Redis a change, though the value is the same
 		{"HSETNX h a 2", ""},
@@ -324,12 +292,7 @@ func TestEffects(t *testing.T) {
 		{"HDEL h b c d", "HDEL h b c d"},
 		{"HDEL h b", ""},
 		{"HGETALL other", ""},
-	} {
-		r.Do(strings.Fields(x.request)...)
-		if x.effect != "" {
-			want = append(want, x.effect)
-		}
-	}
+	})
 	if got := r.Do("EXISTS", "h"); got != ":0\r\n" {
 		t.Errorf("a hash without fields exists: %q", got)
 	}
@@ -338,12 +301,5 @@ func TestEffects(t *testing.T) {
 		r.Do("HSET", "large", f, strconv.Itoa(i))
 		want = append(want, "HSET large "+f+" "+strconv.Itoa(i))
 	}
-	before := r.Contents()
-	again, got := r.Recover(time.Now().UnixMilli(), families()...)
-	if !slices.Equal(got, want) {
-		t.Errorf("the log holds %.400q, want %.400q", got, want)
-	}
-	if after := again.Contents(); !maps.Equal(before, after) || len(after) != 2 {
-		t.Errorf("after replay\n%.300v\nbefore\n%.300v", after, before)
-	}
+	r.CheckLog(time.Now().UnixMilli(), want, r.Contents(), families()...)
 }

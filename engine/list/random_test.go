@@ -211,8 +211,7 @@ func TestLargeListsAgainstSlices(t *testing.T) {
 func TestEffects(t *testing.T) {
 	r := commandtest.Logged(t, families()...)
 	r.C.Now = 1_000_000
-	var want []string
-	for _, x := range []struct{ request, effects string }{
+	want := r.DoAll([]commandtest.Left{
 		{"RPUSH l 1 2 3 4 5 6", "RPUSH l 1 2 3 4 5 6"}, {"lpush l 0", "lpush l 0"}, {"LPUSHX none 1", ""}, {"RPUSHX l 7", "RPUSHX l 7"},
 		{"LPOP l", "LPOP l"}, {"RPOP l 2", "RPOP l 2"}, {"LPOP l 0", ""}, {"LPOP none", ""}, {"LPOP l x", ""},
 		{"LSET l 0 x", "LSET l 0 x"}, {"LSET l 99 x", ""}, {"LINSERT l AFTER x y", "LINSERT l AFTER x y"}, {"LINSERT l AFTER none y", ""},
@@ -223,14 +222,6 @@ func TestEffects(t *testing.T) {
 		{"BLMOVE l m LEFT RIGHT 0", "LMOVE l m LEFT RIGHT"}, {"BRPOPLPUSH l m 0", "RPOPLPUSH l m"}, {"BLMOVE m l right left 0", "LMOVE m l right left"},
 		{"BLMOVE none l RIGHT LEFT 0", ""}, {"BLMPOP 0 2 none l RIGHT COUNT 2", "RPOP l 2"}, {"BLMPOP 0 1 m LEFT", "LPOP m 1"}, {"BLMPOP 0 1 none LEFT", ""},
 		{"LRANGE l 0 -1", ""}, {"LLEN l", ""}, {"LPOS l x", ""}, {"LINDEX l 0", ""},
-	} {
-		r.Do(strings.Fields(x.request)...)
-		if x.effects != "" {
-			want = append(want, x.effects)
-		}
-	}
-	_, got := r.Recover(time.Now().UnixMilli(), families()...)
-	if !slices.Equal(got, want) {
-		t.Errorf("the log has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
+	})
+	r.CheckLog(time.Now().UnixMilli(), want, r.Contents(), families()...)
 }

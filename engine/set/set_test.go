@@ -378,45 +378,14 @@ func TestPopKeepsTheExpiry(t *testing.T) {
 // Every member that is there during the whole of a scan is given, whatever is added and removed meanwhile.
 func TestScanKeepsItsGuarantee(t *testing.T) {
 	r := commandtest.New(t, families()...)
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for i := range 3000 {
-		r.Do("SADD", "s", "member:"+strconv.Itoa(i))
-	}
-	for round := range 20 / commandtest.Effort {
-		seen := map[string]bool{}
-		cursor, calls := "0", 0
-		for {
-			reply := commandtest.Bulks(r.Do("SSCAN", "s", cursor, "COUNT", "20"))
-			cursor = reply[0]
-			for _, m := range reply[1:] {
-				seen[m] = true
-			}
-			calls++
-			for i := range 200 {
-				if round%2 == 0 {
-					r.Do("SADD", "s", fmt.Sprintf("more:%d:%d", calls%30, i))
-				} else {
-					r.Do("SREM", "s", fmt.Sprintf("more:%d:%d", rnd.IntN(30), rnd.IntN(200)))
-				}
-			}
-			if cursor == "0" {
-				break
-			}
-		}
-		if calls < 50 {
-			t.Fatalf("only %d calls", calls)
-		}
-		for i := range 3000 {
-			if !seen["member:"+strconv.Itoa(i)] {
-				t.Fatalf("round %d: member:%d was not given", round, i)
-			}
-		}
-	}
+	r.ScanGuarantee("SSCAN c %s COUNT 20", 1,
+		func(m string) { r.Do("SADD", "c", m) },
+		func(m string) { r.Do("SREM", "c", m) })
 	// A set that becomes small in the middle of a scan is given whole.
-	cursor := commandtest.Bulks(r.Do("SSCAN", "s", "0", "COUNT", "20"))[0]
-	n, _ := strconv.Atoi(strings.Trim(r.Do("SCARD", "s"), ":\r\n"))
-	r.Do("SPOP", "s", strconv.Itoa(n-10))
-	if got := commandtest.Bulks(r.Do("SSCAN", "s", cursor)); got[0] != "0" || len(got) != 11 {
+	cursor := commandtest.Bulks(r.Do("SSCAN", "c", "0", "COUNT", "20"))[0]
+	n, _ := strconv.Atoi(strings.Trim(r.Do("SCARD", "c"), ":\r\n"))
+	r.Do("SPOP", "c", strconv.Itoa(n-10))
+	if got := commandtest.Bulks(r.Do("SSCAN", "c", cursor)); got[0] != "0" || len(got) != 11 {
 		t.Errorf("what became small: %q", got)
 	}
 }
@@ -583,8 +552,7 @@ func TestLongWords(t *testing.T) {
 // What each request leaves in the log, and that it makes the same sets when it is replayed.
 func TestEffects(t *testing.T) {
 	r := commandtest.Logged(t, families()...)
-	var want []string
-	for _, x := range []struct{ request, effect string }{
+	want := r.DoAll([]commandtest.Left{
 		{"SADD s a b 1", "SADD s a b 1"},
 		{"SADD s a", ""},
 		{"SREM s x", ""},
@@ -604,12 +572,7 @@ func TestEffects(t *testing.T) {
 		{"SUNIONSTORE u t d", "SUNIONSTORE u t d"},
 		{"SRANDMEMBER u", ""},
 		{"SUNION u t", ""},
-	} {
-		r.Do(strings.Fields(x.request)...)
-		if x.effect != "" {
-			want = append(want, x.effect)
-		}
-	}
+	})
 	add := []string{"SADD", "large"}
 	for i := range 5000 {
 		add = append(add, "member:"+strconv.Itoa(i))
@@ -630,11 +593,5 @@ func TestEffects(t *testing.T) {
 	}
 	before := r.Contents()
 	before["large"] = strings.Replace(before["large"], "listpack", "hashtable", 1) // as it is after SREM
-	again, got := r.Recover(time.Now().UnixMilli(), families()...)
-	if !slices.Equal(got, want) {
-		t.Errorf("the log holds %.400q, want %.400q", got, want)
-	}
-	if after := again.Contents(); !maps.Equal(before, after) || len(after) != 4 {
-		t.Errorf("after replay\n%.300v\nbefore\n%.300v", after, before)
-	}
+	r.CheckLog(time.Now().UnixMilli(), want, before, families()...)
 }

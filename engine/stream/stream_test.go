@@ -2,7 +2,6 @@ package stream
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -190,8 +189,7 @@ func TestEffectsOfRedis(t *testing.T) {
 func TestGroupEffects(t *testing.T) {
 	r := commandtest.Logged(t, families()...)
 	r.C.Now = 5000
-	var want []string
-	for _, x := range []struct{ request, effect string }{
+	want := r.DoAll([]commandtest.Left{
 		{"XADD s 1 a 1", "XADD s 1 a 1"},
 		{"XADD s 2 a 1", "XADD s 2 a 1"},
 		{"XADD s 3 a 1", "XADD s 3 a 1"},
@@ -233,28 +231,8 @@ func TestGroupEffects(t *testing.T) {
 		{"XGROUP DESTROY s none", ""},
 		{"XGROUP CREATE new g $ MKSTREAM", "XGROUP CREATE new g $ MKSTREAM"},
 		{"XREADGROUP GROUP g a STREAMS new >", "XGROUP CREATECONSUMER new g a"},
-	} {
-		if x.request != "" {
-			r.C.Now = 5000
-			r.Do(strings.Fields(x.request)...)
-		}
-		if x.effect != "" {
-			want = append(want, x.effect)
-		}
-	}
-	before := r.Contents()
-	again, got := r.Recover(5000, families()...)
-	for i := range min(len(got), len(want)) {
-		if got[i] != want[i] {
-			t.Fatalf("effect %d is %q, want %q", i, got[i], want[i])
-		}
-	}
-	if len(got) != len(want) {
-		t.Errorf("%d effects, want %d", len(got), len(want))
-	}
-	if after := again.Contents(); !maps.Equal(before, after) || len(after) != 2 {
-		t.Errorf("after replay\n%.600v\nbefore\n%.600v", after, before)
-	}
+	})
+	r.CheckLog(5000, want, r.Contents(), families()...)
 }
 
 // What each request leaves in the log, and that it makes the same streams when it is replayed.
@@ -262,8 +240,7 @@ func TestEffects(t *testing.T) {
 	r := commandtest.Logged(t, families()...)
 	r.C.Store.Limits.StreamEntries.Store(3)
 	r.C.Now = 5000
-	var want []string
-	for _, x := range []struct{ request, effect string }{
+	want := r.DoAll([]commandtest.Left{
 		{"XADD s 1-1 a 1", "XADD s 1-1 a 1"},
 		{"XADD s 1-1 a 1", ""},
 		{"XADD s 1-* a 1 b 2", "XADD s 1-2 a 1 b 2"},
@@ -285,31 +262,14 @@ func TestEffects(t *testing.T) {
 		{"XDEL s 1 7000", "XDEL s 1 7000"},
 		{"XSETID s 6", ""},
 		{"XSETID s 8000", "XSETID s 8000"},
-	} {
-		r.Do(strings.Fields(x.request)...)
-		if x.effect != "" {
-			want = append(want, x.effect)
-		}
-	}
+	})
 	r.C.Store.Limits.StreamEntries.Store(100)
 	for i := range 1000 {
 		request := fmt.Sprintf("XADD large %d-1 i %d", i+1, i)
 		r.Do(strings.Fields(request)...)
 		want = append(want, request)
 	}
-	before := r.Contents()
-	again, got := r.Recover(time.Now().UnixMilli(), families()...)
-	for i := range min(len(got), len(want)) {
-		if got[i] != want[i] {
-			t.Errorf("effect %d is %q, want %q", i, got[i], want[i])
-		}
-	}
-	if len(got) != len(want) {
-		t.Errorf("%d effects, want %d", len(got), len(want))
-	}
-	if after := again.Contents(); !maps.Equal(before, after) || len(after) != 2 {
-		t.Errorf("after replay\n%.300v\nbefore\n%.300v", after, before)
-	}
+	r.CheckLog(time.Now().UnixMilli(), want, r.Contents(), families()...)
 }
 
 // TestSetIDOfAnOlderPrimary: before 7.2 Redis sets the last ID below that of an entry that was deleted, and goes on from there. A replica must do so, too.

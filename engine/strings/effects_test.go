@@ -2,9 +2,7 @@ package strings
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +16,7 @@ import (
 func TestEffects(t *testing.T) {
 	r := commandtest.Logged(t, families()...)
 	r.C.Now = 1_000_000
-	var want []string
-	for _, x := range []struct{ request, effects string }{
+	want := r.DoAll([]commandtest.Left{
 		{"SET a 1", "SET a 1"},
 		{"set a 2", "set a 2"},
 		{"SET a 1 NX", ""},
@@ -62,12 +59,7 @@ func TestEffects(t *testing.T) {
 		{"APPEND a x", "APPEND a x"},
 		{"SETRANGE a 1 yy", "SETRANGE a 1 yy"},
 		{"GET a", ""}, {"MGET a b", ""}, {"STRLEN a", ""}, {"GETRANGE a 0 1", ""}, {"LCS a b", ""},
-	} {
-		r.Do(strings.Fields(x.request)...)
-		if x.effects != "" {
-			want = append(want, x.effects)
-		}
-	}
+	})
 	// An expired key goes from the log before the write that found it expired.
 	r.Do("SET", "e", "1", "PX", "5")
 	r.C.Now += 5
@@ -79,25 +71,7 @@ func TestEffects(t *testing.T) {
 	r.C.Now += 5
 	r.Do("SET", "e", "3")
 	want = append(want, "SET e 1 PXAT 1000005", "MULTI", "DEL e", "SETNX e 2", "EXEC", "SET e 1 PXAT 1000010", "DEL e", "SET e 1 PXAT 1000015", "SET e 3")
-	before := r.Contents()
-	again, got := r.Recover(time.Now().UnixMilli(), families()...)
-	if !slices.Equal(got, want) {
-		for i := range max(len(got), len(want)) {
-			g, w := "nothing", "nothing"
-			if i < len(got) {
-				g = got[i]
-			}
-			if i < len(want) {
-				w = want[i]
-			}
-			if g != w {
-				t.Fatalf("effect %d is %q, want %q", i, g, w)
-			}
-		}
-	}
-	if after := again.Contents(); !maps.Equal(before, after) {
-		t.Errorf("after replay\n%v\nbefore\n%v", after, before)
-	}
+	r.CheckLog(time.Now().UnixMilli(), want, r.Contents(), families()...)
 }
 
 // Whatever is executed, replaying the log long afterwards gives the same keys, values, expiries and (but for INCRBYFLOAT) encodings.

@@ -2,7 +2,6 @@ package zset
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -321,8 +320,7 @@ func TestRandom(t *testing.T) {
 // What each request leaves in the log, and that it makes the same sorted sets when it is replayed.
 func TestEffects(t *testing.T) {
 	r := commandtest.Logged(t, families()...)
-	var want []string
-	for _, x := range []struct{ request, effect string }{
+	want := r.DoAll([]commandtest.Left{
 		{"ZADD z 1 a 2 b 3 c 4 d 5 e", "ZADD z 1 a 2 b 3 c 4 d 5 e"},
 		{"ZADD z 1 a", ""},
 		{"ZADD z NX 7 a", ""},
@@ -349,30 +347,16 @@ func TestEffects(t *testing.T) {
 		{"BZMPOP 0 2 none z MAX COUNT 5", "ZPOPMAX z 2"},
 		{"BZMPOP 0 1 z MAX", ""},
 		{"ZRANGESTORE z none 0 -1", ""},
-	} {
-		r.Do(strings.Fields(x.request)...)
-		if x.effect != "" {
-			want = append(want, x.effect)
-		}
-	}
+	})
 	if got := r.Do("EXISTS", "z"); got != ":0\r\n" {
 		t.Errorf("a sorted set without members exists: %q", got)
 	}
 	for i := range 2000 {
 		request := fmt.Sprintf("ZADD large %g member:%d", float64(i%500)*0.1, i%700)
 		r.Do(strings.Fields(request)...)
-		if i < 700 || i%500 != i%700 {
-			want = append(want, request)
-		}
+		want = append(want, request)
 	}
-	before := r.Contents()
-	again, got := r.Recover(time.Now().UnixMilli(), families()...)
-	if n := min(len(got), 17); !slices.Equal(got[:n], want[:n]) {
-		t.Errorf("the log holds %.400q, want %.400q", got[:n], want[:n])
-	}
-	if after := again.Contents(); !maps.Equal(before, after) || len(after) != 2 {
-		t.Errorf("after replay\n%.300v\nbefore\n%.300v", after, before)
-	}
+	r.CheckLog(time.Now().UnixMilli(), want, r.Contents(), families()...)
 }
 
 // WITHSCORE is new in 7.2.
@@ -455,28 +439,12 @@ func TestRemoveMost(t *testing.T) {
 	}
 }
 
-// Every member that is there during the whole of a scan is given.
-func TestScan(t *testing.T) {
+// Every member that is there during the whole of a scan is given, whatever is added and removed meanwhile.
+func TestScanKeepsItsGuarantee(t *testing.T) {
 	r := commandtest.New(t, families()...)
-	for i := range 3000 {
-		r.Do("ZADD", "z", strconv.Itoa(i%10), "member:"+strconv.Itoa(i))
-	}
-	seen := map[string]bool{}
-	for cursor, calls := "0", 0; calls == 0 || cursor != "0"; calls++ {
-		got := commandtest.Bulks(r.Do("ZSCAN", "z", cursor, "COUNT", "20"))
-		cursor = got[0]
-		for i := 1; i < len(got); i += 2 {
-			seen[got[i]] = true
-		}
-		for i := range 100 {
-			r.Do("ZADD", "z", "5", fmt.Sprintf("more:%d:%d", calls%20, i))
-		}
-	}
-	for i := range 3000 {
-		if !seen["member:"+strconv.Itoa(i)] {
-			t.Fatalf("member:%d was not given", i)
-		}
-	}
+	r.ScanGuarantee("ZSCAN c %s COUNT 20", 2,
+		func(m string) { r.Do("ZADD", "c", "5", m) },
+		func(m string) { r.Do("ZREM", "c", m) })
 	r.Check()
 }
 

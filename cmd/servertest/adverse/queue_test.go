@@ -1,6 +1,7 @@
 package adverse
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -180,8 +181,9 @@ func (q *queues) produce(id, n int, rnd *rand.Rand) {
 	}
 }
 
-// consume takes and moves elements, and waits for them, until stop and for a while longer. It leaves now and then.
-func (q *queues) consume(name string, rnd *rand.Rand, stop chan struct{}) {
+// wait sends the requests that next makes, one at a time until stop, and hands what comes back to got, but for waits that ended in vain. It leaves now
+// and then, and comes back, also when it was killed: the elements that such a request may have been served, lose, count as abandoned.
+func (q *queues) wait(rnd *rand.Rand, stop chan struct{}, next func(timeout string) (args []string, lose int64), got func(args []string, r servertest.Reply) error) {
 	var c *servertest.Client
 	defer func() {
 		if c != nil {
@@ -201,58 +203,76 @@ func (q *queues) consume(name string, rnd *rand.Rand, stop chan struct{}) {
 				return
 			}
 		}
-		timeout := []string{"0.001", "0.005", "0.02", "0.1"}[rnd.IntN(4)]
-		side := []string{"LEFT", "RIGHT"}[rnd.IntN(2)]
-		var args []string
-		moves, lose := false, int64(1)
-		switch rnd.IntN(6) {
-		case 0, 1:
-			args = []string{[]string{"BLPOP", "BRPOP"}[rnd.IntN(2)], anyList(rnd), anyList(rnd), anyList(rnd), timeout}
-		case 2:
-			args = []string{"BLPOP", anyList(rnd), timeout}
-		case 3:
-			args, lose = []string{"BLMPOP", timeout, "2", anyList(rnd), anyList(rnd), side, "COUNT", "3"}, 3
-		case 4:
-			args, moves = []string{"BLMOVE", anyList(rnd), anyList(rnd), side, "LEFT", timeout}, true
-		case 5:
-			args, moves = []string{"BRPOPLPUSH", anyList(rnd), anyList(rnd), timeout}, true
-		}
+		args, lose := next([]string{"0.001", "0.005", "0.02", "0.1"}[rnd.IntN(4)])
 		c.Queue(args...)
 		err := c.Flush()
-		if err == nil && rnd.IntN(40) == 0 { // it leaves
+		leaves := err == nil && rnd.IntN(40) == 0
+		if leaves {
 			time.Sleep(time.Duration(rnd.IntN(1000)) * time.Microsecond)
 			if rnd.IntN(2) == 0 {
 				c.NetConn().(*net.TCPConn).SetLinger(0)
 			}
-			c.Close()
-			c = nil
-			q.abandoned.Add(lose)
-			continue
 		}
 		var r servertest.Reply
-		if err == nil {
+		if err == nil && !leaves {
 			r, err = c.Receive()
 		}
 		switch {
-		case err != nil: // it was killed
+		case leaves || err != nil: // killed
 			c.Close()
 			c = nil
 			q.abandoned.Add(lose)
-		case r.IsError():
-			if !strings.HasPrefix(r.Str, "UNBLOCKED ") {
-				q.t.Errorf("%v: %v", args, r)
+		case r.IsNull() || r.IsError() && strings.HasPrefix(r.Str, "UNBLOCKED "):
+			q.cut.Add(1)
+		default:
+			if err := got(args, r); err != nil {
+				q.t.Errorf("%v: %v", args, err)
 				return
 			}
-			q.cut.Add(1)
-		case r.IsNull():
-			q.cut.Add(1)
-		case moves:
-		case args[0] == "BLMPOP":
-			for _, e := range r.Elems[1].Strings() {
-				q.took(e, name)
-			}
-		default:
-			q.took(r.Elems[1].Str, name)
+		}
+	}
+}
+
+// consume takes and moves elements, and waits for them, until stop.
+func (q *queues) consume(name string, rnd *rand.Rand, stop chan struct{}) {
+	q.wait(rnd, stop, func(timeout string) ([]string, int64) {
+		side := []string{"LEFT", "RIGHT"}[rnd.IntN(2)]
+		switch rnd.IntN(6) {
+		case 0, 1:
+			return []string{[]string{"BLPOP", "BRPOP"}[rnd.IntN(2)], anyList(rnd), anyList(rnd), anyList(rnd), timeout}, 1
+		case 2:
+			return []string{"BLPOP", anyList(rnd), timeout}, 1
+		case 3:
+			return []string{"BLMPOP", timeout, "2", anyList(rnd), anyList(rnd), side, "COUNT", "3"}, 3
+		case 4:
+			return []string{"BLMOVE", anyList(rnd), anyList(rnd), side, "LEFT", timeout}, 1
+		}
+		return []string{"BRPOPLPUSH", anyList(rnd), anyList(rnd), timeout}, 1
+	}, func(args []string, r servertest.Reply) error {
+		if r.IsError() {
+			return errors.New(r.Str)
+		}
+		q.served(args[0], r, name)
+		return nil
+	})
+}
+
+// served counts what a client was served by a command.
+func (q *queues) served(command string, r servertest.Reply, name string) {
+	switch command {
+	case "BLPOP", "BRPOP", "BZPOPMIN":
+		q.took(r.Elems[1].Str, name)
+	case "BLMPOP":
+		for _, e := range r.Elems[1].Strings() {
+			q.took(e, name)
+		}
+	case "BZMPOP":
+		for _, e := range r.Elems[1].Elems {
+			q.took(e.Elems[0].Str, name)
+		}
+	case "XREADGROUP":
+		for _, e := range r.Elems[0].Elems[1].Elems {
+			q.took(e.Elems[1].Elems[1].Str, name)
 		}
 	}
 }

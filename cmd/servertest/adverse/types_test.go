@@ -1,9 +1,9 @@
 package adverse
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,95 +153,33 @@ func (q *queues) change(id, n int, rnd *rand.Rand) {
 	}
 }
 
-// take waits for elements of any kind until stop, and leaves now and then.
+// take waits for elements of any kind until stop.
 func (q *queues) take(who string, rnd *rand.Rand, stop chan struct{}) {
-	var c *servertest.Client
-	defer func() {
-		if c != nil {
-			c.Close()
-		}
-	}()
-	for {
-		select {
-		case <-stop:
-			return
-		default:
-		}
-		if c == nil {
-			var err error
-			if c, err = q.srv.Dial(); err != nil {
-				q.t.Error(err)
-				return
-			}
-		}
-		timeout := []string{"0.001", "0.005", "0.02", "0.1"}[rnd.IntN(4)]
-		var args []string
-		lose := int64(1)
+	q.wait(rnd, stop, func(timeout string) ([]string, int64) {
 		switch rnd.IntN(7) {
 		case 0:
-			args = []string{"BLPOP", anyList(rnd), anyList(rnd), timeout}
+			return []string{"BLPOP", anyList(rnd), anyList(rnd), timeout}, 1
 		case 1:
-			args = []string{"BZPOPMIN", anyList(rnd), anyList(rnd), timeout}
+			return []string{"BZPOPMIN", anyList(rnd), anyList(rnd), timeout}, 1
 		case 2:
-			args, lose = []string{"BZMPOP", timeout, "2", anyList(rnd), anyList(rnd), "MAX", "COUNT", "2"}, 2
+			return []string{"BZMPOP", timeout, "2", anyList(rnd), anyList(rnd), "MAX", "COUNT", "2"}, 2
 		case 3:
-			args, lose = []string{"BLMPOP", timeout, "1", anyList(rnd), "LEFT", "COUNT", "2"}, 2
+			return []string{"BLMPOP", timeout, "1", anyList(rnd), "LEFT", "COUNT", "2"}, 2
 		case 4:
-			args = []string{"BLMOVE", anyList(rnd), "moved" + who, "LEFT", "RIGHT", timeout}
-		default:
-			args = []string{"XREADGROUP", "GROUP", "group", who, "COUNT", "1", "BLOCK", strconv.Itoa(1 + rnd.IntN(50)), "STREAMS", anyList(rnd), ">"}
+			return []string{"BLMOVE", anyList(rnd), "moved" + who, "LEFT", "RIGHT", timeout}, 1
 		}
-		c.Queue(args...)
-		err := c.Flush()
-		if err == nil && rnd.IntN(40) == 0 {
-			time.Sleep(time.Duration(rnd.IntN(1000)) * time.Microsecond)
-			if rnd.IntN(2) == 0 {
-				c.NetConn().(*net.TCPConn).SetLinger(0)
-			}
-			c.Close()
-			c = nil
-			q.abandoned.Add(lose)
-			continue
+		return []string{"XREADGROUP", "GROUP", "group", who, "COUNT", "1", "BLOCK", strconv.Itoa(1 + rnd.IntN(50)), "STREAMS", anyList(rnd), ">"}, 1
+	}, func(args []string, r servertest.Reply) error {
+		if !r.IsError() {
+			q.served(args[0], r, who)
+			return nil
 		}
-		var r servertest.Reply
-		if err == nil {
-			r, err = c.Receive()
+		// The key is of another type, or not there any more, or its group is not.
+		if word, _, _ := strings.Cut(r.Str, " "); word != "WRONGTYPE" && (args[0] != "XREADGROUP" || word != "NOGROUP") {
+			return errors.New(r.Str)
 		}
-		switch {
-		case err != nil:
-			c.Close()
-			c = nil
-			q.abandoned.Add(lose)
-		case r.IsError():
-			// The key is of another type, or not there any more, or its group is not.
-			word, _, _ := strings.Cut(r.Str, " ")
-			if word != "UNBLOCKED" && word != "WRONGTYPE" && (args[0] != "XREADGROUP" || word != "NOGROUP") {
-				q.t.Errorf("%v: %v", args, r)
-				return
-			}
-			q.cut.Add(1)
-			if word != "UNBLOCKED" { // what stands in the way does so for a while: not asked for all the time
-				time.Sleep(time.Millisecond)
-			}
-		case r.IsNull():
-			q.cut.Add(1)
-		default:
-			switch args[0] {
-			case "BLPOP", "BZPOPMIN":
-				q.took(r.Elems[1].Str, who)
-			case "BLMPOP":
-				for _, e := range r.Elems[1].Strings() {
-					q.took(e, who)
-				}
-			case "BZMPOP":
-				for _, e := range r.Elems[1].Elems {
-					q.took(e.Elems[0].Str, who)
-				}
-			case "XREADGROUP":
-				for _, e := range r.Elems[0].Elems[1].Elems {
-					q.took(e.Elems[1].Elems[1].Str, who)
-				}
-			}
-		}
-	}
+		q.cut.Add(1)
+		time.Sleep(time.Millisecond) // what stands in the way does so for a while: not asked for all the time
+		return nil
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -115,6 +116,45 @@ func InOrder(reply string, together int) string {
 	}
 	slices.Sort(items)
 	return fmt.Sprintf("%.2s %q", reply, items)
+}
+
+// ScanGuarantee fails unless *SCAN of the key "c", to which 3000 elements are added first, gives each of those, whatever is added and removed
+// meanwhile. scan is the request without its cursor; each is how many words the reply has for an element.
+func (r *Runner) ScanGuarantee(scan string, each int, add, remove func(element string)) {
+	r.tb.Helper()
+	const lasting = 3000
+	name := func(i int) string { return "lasting:" + strconv.Itoa(i) }
+	for i := range lasting {
+		add(name(i))
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for round := range 20 / Effort {
+		seen := map[string]bool{}
+		cursor, calls := "0", 0
+		for calls == 0 || cursor != "0" {
+			reply := Bulks(r.Do(strings.Fields(fmt.Sprintf(scan, cursor))...))
+			cursor = reply[0]
+			for i := 1; i < len(reply); i += each {
+				seen[reply[i]] = true
+			}
+			for i := range 200 {
+				if round%2 == 0 {
+					add(fmt.Sprintf("more:%d:%d", calls%30, i))
+				} else {
+					remove(fmt.Sprintf("more:%d:%d", rnd.IntN(30), rnd.IntN(200)))
+				}
+			}
+			calls++
+		}
+		if calls < 50 {
+			r.tb.Fatalf("only %d calls", calls)
+		}
+		for i := range lasting {
+			if !seen[name(i)] {
+				r.tb.Fatalf("round %d: %s was not given", round, name(i))
+			}
+		}
+	}
 }
 
 // DoArgs is Do for arguments that are bytes already. The number of arguments is checked, as the server does.

@@ -3,6 +3,7 @@ package commandtest
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,45 @@ func (r *Runner) Recover(now int64, families ...[]*command.Descriptor) (again *R
 	}
 	again.C.Replay = false
 	return again, rep.effects
+}
+
+// Left is a request and what it leaves in the log: a command, "" for none.
+type Left [2]string
+
+// DoAll executes requests ("" for none), and returns what they are to have left.
+func (r *Runner) DoAll(cases []Left) (effects []string) {
+	for _, x := range cases {
+		request, effect := x[0], x[1]
+		if request != "" {
+			r.Do(strings.Fields(request)...)
+		}
+		if effect != "" {
+			effects = append(effects, effect)
+		}
+	}
+	return effects
+}
+
+// CheckLog closes the log of a Logged runner and fails if it holds other commands than effects, or if replaying them with the clock at now does not
+// make contents again.
+func (r *Runner) CheckLog(now int64, effects []string, contents map[string]string, families ...[]*command.Descriptor) {
+	r.tb.Helper()
+	again, got := r.Recover(now, families...)
+	for i := range max(len(got), len(effects)) {
+		g, w := "nothing", "nothing"
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(effects) {
+			w = effects[i]
+		}
+		if g != w {
+			r.tb.Fatalf("command %d of the log is %.400q, want %.400q", i, g, w)
+		}
+	}
+	if after := again.Contents(); len(contents) == 0 || !maps.Equal(contents, after) {
+		r.tb.Errorf("after replay\n%.600v\nbefore\n%.600v", after, contents)
+	}
 }
 
 // replayer executes what the log holds.
