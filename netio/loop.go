@@ -204,8 +204,8 @@ func (l *Loop) run() (lost bool) {
 		l.publishHeld()
 		mode := l.srv.handler.EndTurn(l)
 		l.flushDirty()
-		if mode == CommitInline && l.gather.worthwhile(len(l.gated)) {
-			mode = l.waitForMore()
+		if mode == CommitInline {
+			mode = l.gatherMore()
 		}
 		l.account()
 		switch mode {
