@@ -9,7 +9,7 @@ PROCESS_TESTS = ./cmd/servertest/...
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all build test race lint bench fuzz crash differential replication soak powerloss clean
+.PHONY: all build test race lint bench profile fuzz crash differential replication soak powerloss clean
 
 all: build
 
@@ -35,6 +35,10 @@ lint:
 # Side by side with the machine's redis-server; results in benchmarks/results.md.
 bench:
 	$(GO) run ./benchmarks
+
+# The CPU profile that go build optimises cmd/tidemark by, from the loads of the benchmarks.
+profile:
+	$(GO) run ./benchmarks --profile cmd/tidemark/default.pgo
 
 # Every fuzz target for FUZZTIME each.
 FUZZTIME ?= 30s

@@ -4,6 +4,7 @@
 //	go run ./benchmarks                        everything
 //	go run ./benchmarks --only strings,always  some groups; the others keep their latest results
 //	go run ./benchmarks --plot-only            tables and plots anew from results.json
+//	go run ./benchmarks --profile FILE         no figures: a CPU profile of the server to build it by
 //
 // Method. Absolute times drift with the machine, so every figure is a ratio
 // between servers measured in the same rounds, or the server process's own CPU
@@ -84,6 +85,7 @@ func run() error {
 	lock := flag.String("lock", lockPath(), "file that is locked while measuring (default from TIDEMARK_BENCH_LOCK)")
 	tidemark := flag.String("tidemark", "", "program to measure (default: built from this module)")
 	plotOnly := flag.Bool("plot-only", false, "write tables and plots from results.json without measuring")
+	profile := flag.String("profile", "", "write a CPU profile of tidemark under the loads of strings, types and sort to this file, and measure nothing")
 	flag.Parse()
 
 	rep, err := loadReport(filepath.Join(*out, "results.json"))
@@ -116,6 +118,9 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
+	if *profile != "" {
+		return b.profile(*profile)
+	}
 	rep.Machine = describeMachine(b)
 	for _, g := range groups() {
 		if names != nil && !slices.Contains(names, g.name) {

@@ -27,11 +27,7 @@ func measureSort(b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var workloads []workload
-	for _, form := range sortForms {
-		request := strings.Fields("SORT sorted " + form)
-		workloads = append(workloads, workload{strings.Join(request, " "), 300, append([]string{"-c", "10"}, request...)})
-	}
+	workloads := sortWorkloads()
 	medians, err := b.compare(contenders, clientCPU, workloads)
 	if err != nil {
 		return nil, err
@@ -43,6 +39,14 @@ func measureSort(b *bench) ([]result, error) {
 			note("tidemark %.2f ms, redis %.2f", own.CPUMicros/1000, other.CPUMicros/1000))
 	}
 	return out, nil
+}
+
+func sortWorkloads() (out []workload) {
+	for _, form := range sortForms {
+		request := strings.Fields("SORT sorted " + form)
+		out = append(out, workload{strings.Join(request, " "), 300, append([]string{"-c", "10"}, request...)})
+	}
+	return out
 }
 
 // fillSort makes what is sorted: different numbers in no order.

@@ -14,18 +14,7 @@ func measureStrings(b *bench) ([]result, error) {
 		return nil, err
 	}
 	defer drop(redis)
-	var workloads []workload
-	var limits []float64
-	for _, depth := range []struct {
-		p, ops int
-		limit  float64
-	}{{1, 200_000, 0.87}, {16, 1_000_000, 0.6}, {64, 2_000_000, 0.45}} {
-		for _, t := range []string{"set", "get"} {
-			workloads = append(workloads, workload{fmt.Sprintf("%s P%d", t, depth.p), depth.ops,
-				[]string{"-t", t, "-d", "64", "-r", "100000", "-c", "50", "-P", fmt.Sprint(depth.p)}})
-			limits = append(limits, depth.limit)
-		}
-	}
+	workloads := stringWorkloads()
 	medians, err := b.compare([]contender{{"tidemark", tide}, {"redis", redis}}, clientCPU, workloads)
 	if err != nil {
 		return nil, err
@@ -34,9 +23,26 @@ func measureStrings(b *bench) ([]result, error) {
 	for i, w := range workloads {
 		own, other := medians[w.name]["tidemark"], medians[w.name]["redis"]
 		out = append(out, atMost("CPU per operation over redis, no AOF, 50 connections, "+w.name,
-			own.CPUMicros/other.CPUMicros, limits[i], "×", own, other))
+			own.CPUMicros/other.CPUMicros, stringDepths[i/2].limit, "×", own, other))
 	}
 	return out, nil
+}
+
+// stringDepths are the pipeline depths of SET and GET, and the goals.
+var stringDepths = []struct {
+	p, ops int
+	limit  float64
+}{{1, 200_000, 0.87}, {16, 1_000_000, 0.6}, {64, 2_000_000, 0.45}}
+
+// stringWorkloads are SET and GET at each depth.
+func stringWorkloads() (out []workload) {
+	for _, depth := range stringDepths {
+		for _, t := range []string{"set", "get"} {
+			out = append(out, workload{fmt.Sprintf("%s P%d", t, depth.p), depth.ops,
+				[]string{"-t", t, "-d", "64", "-r", "100000", "-c", "50", "-P", fmt.Sprint(depth.p)}})
+		}
+	}
+	return out
 }
 
 // measureEverysec: what the log costs when syncs are left to the background.

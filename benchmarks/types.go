@@ -68,22 +68,7 @@ func measureTypes(b *bench) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var workloads []workload
-	for _, t := range typeCommands {
-		for i, commands := range [][][]string{t.small, t.large} {
-			size, r := "small", smallKeys
-			if i == 1 {
-				size, r = "large", bigElements
-			}
-			for _, command := range commands {
-				args := []string{"-r", strconv.Itoa(r), "-c", "50", "-P", "16"}
-				for _, word := range command {
-					args = append(args, placeholders(word))
-				}
-				workloads = append(workloads, workload{size + " " + t.typ + ", " + command[0], 300_000, args})
-			}
-		}
-	}
+	workloads := typeWorkloads()
 	// What a request costs that does nothing: the share of the network and of the protocol in all the others.
 	ping := workload{"PING", 300_000, []string{"-c", "50", "-P", "16", "PING"}}
 	medians, err := b.compare(contenders, clientCPU, append(workloads, ping))
@@ -101,6 +86,26 @@ func measureTypes(b *bench) ([]result, error) {
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// typeWorkloads are the usual commands of each type.
+func typeWorkloads() (out []workload) {
+	for _, t := range typeCommands {
+		for i, commands := range [][][]string{t.small, t.large} {
+			size, r := "small", smallKeys
+			if i == 1 {
+				size, r = "large", bigElements
+			}
+			for _, command := range commands {
+				args := []string{"-r", strconv.Itoa(r), "-c", "50", "-P", "16"}
+				for _, word := range command {
+					args = append(args, placeholders(word))
+				}
+				out = append(out, workload{size + " " + t.typ + ", " + command[0], 300_000, args})
+			}
+		}
+	}
+	return out
 }
 
 // placeholders writes a word's random number as redis-benchmark wants it.
