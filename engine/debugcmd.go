@@ -229,8 +229,8 @@ func (s *Server) debugObject(c *command.Ctx, args [][]byte) {
 		if len(args) == 1 && k.Shard.Encoding(r) == keyspace.QuickList {
 			list = s.quickListStats(k.Shard, r)
 		}
-		c.W.Simple(fmt.Sprintf("Value at:0x%x refcount:1 encoding:%s%s lru:%d lru_seconds_idle:%d%s", uint64(r),
-			k.Shard.Encoding(r), size, word, c.IdleSeconds(word), list))
+		c.W.Simple(fmt.Sprintf("Value at:0x%x refcount:%d encoding:%s%s lru:%d lru_seconds_idle:%d%s", uint64(r),
+			c.RefCount(k.Shard, r), k.Shard.Encoding(r), size, word, c.IdleSeconds(word), list))
 	})
 }
 

@@ -488,6 +488,17 @@ func (c *Ctx) lfuIncrement(n uint32) uint32 {
 	return n
 }
 
+// RefCount is what OBJECT REFCOUNT and DEBUG OBJECT tell: 1, as no two keys share a value here, except that Redis shares the integers below 10,000 and shows the
+// largest 32-bit number for them; test suites look at that. Store.OwnIntegers is its exception.
+func (c *Ctx) RefCount(s *keyspace.Shard, r keyspace.Ref) int64 {
+	if !c.Store.OwnIntegers.Load() && s.Type(r) == keyspace.String && s.Encoding(r) == keyspace.Int {
+		if n, ok := ParseInt(s.Value(r)); ok && n >= 0 && n < 10000 {
+			return 1<<31 - 1
+		}
+	}
+	return 1
+}
+
 // IdleSeconds is how long ago an LRU access word was set.
 func (c *Ctx) IdleSeconds(word uint32) int64 {
 	return int64((uint32(c.Now/1000) - word) & 0xffffff)

@@ -58,7 +58,7 @@ var object = &command.Descriptor{
 			Name: "refcount", Arity: 3, Flags: command.ReadOnly, Categories: command.CatKeyspace, Keys: secondArg,
 			Handler: func(c *command.Ctx) {
 				if k, r := objectKey(c); r != 0 {
-					c.W.Int(refCount(c, k.Shard, r))
+					c.W.Int(c.RefCount(k.Shard, r))
 				}
 			},
 			Group: "generic", Since: "2.2.3", Summary: "Tells how many references there are to a key's value.", Complexity: "O(1)",
@@ -79,17 +79,6 @@ func objectKey(c *command.Ctx) (*command.Key, keyspace.Ref) {
 		c.W.Null()
 	}
 	return k, r
-}
-
-// refCount is 1, as no two keys share a value here, except that Redis shares the integers below 10,000 and shows the
-// largest 32-bit number for them; test suites look at that. Store.OwnIntegers is its exception.
-func refCount(c *command.Ctx, s *keyspace.Shard, r keyspace.Ref) int64 {
-	if !c.Store.OwnIntegers.Load() && s.Type(r) == keyspace.String && s.Encoding(r) == keyspace.Int {
-		if n, ok := command.ParseInt(s.Value(r)); ok && n >= 0 && n < 10000 {
-			return 1<<31 - 1
-		}
-	}
-	return 1
 }
 
 func replyHelp(c *command.Ctx, lines []string) {
