@@ -71,7 +71,8 @@ func renameKey(c *command.Ctx, replace bool) renameResult {
 	}
 	// Looked up again: the destination may live in the same shard, and removing it made the first look stale.
 	r := src.Shard.Find(c.DB, src.Hash, src.Name)
-	src.Shard.Move(c.DB, src.Hash, r, dst.Shard, c.DB, dst.Hash, dst.Name)
+	r = src.Shard.Move(c.DB, src.Hash, r, dst.Shard, c.DB, dst.Hash, dst.Name)
+	dst.Shard.SetAccess(r, c.AccessClock()) // a new key, since Redis 7.2
 	c.Changed(src)
 	c.AlsoChangedIn(c.DB, dst)
 	return renamed
@@ -152,7 +153,8 @@ func moveKey(c *command.Ctx) {
 		return
 	}
 	r := k.Shard.Find(c.DB, k.Hash, k.Name) // as in renameKey
-	k.Shard.Move(c.DB, k.Hash, r, k.Shard, db, k.Hash, k.Name)
+	r = k.Shard.Move(c.DB, k.Hash, r, k.Shard, db, k.Hash, k.Name)
+	k.Shard.SetAccess(r, c.AccessClock())
 	c.Changed(k)
 	c.AlsoChangedIn(db, k)
 	c.W.Int(1)
