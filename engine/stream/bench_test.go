@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"runtime"
 	"strconv"
 	"testing"
 
@@ -44,6 +45,36 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		for _, c := range hot {
 			loaded(t, key).AllocatesNothing(c, key)
 		}
+	}
+}
+
+// TestTrimmedStreamAllocatesNothing: nor does a stream with a heap of its own when whole leaves of nodes go, one in thousands of entries.
+func TestTrimmedStreamAllocatesNothing(t *testing.T) {
+	if commandtest.Effort > 1 {
+		t.Skip("the race detector allocates")
+	}
+	const entries = 60_000
+	r := commandtest.New(t, families()...)
+	for range entries {
+		r.Do("XADD", "s", "*", "temperature", "20", "humidity", "50")
+	}
+	next := r.Steps("XADD $ MAXLEN ~ "+strconv.Itoa(entries)+" * temperature 20 humidity 50", "s")
+	add := func() {
+		next()
+		for r.C.Store.KS.Compact(200) { // what an event loop does
+		}
+	}
+	for range entries {
+		add()
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range entries {
+		add()
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.Mallocs - before.Mallocs; n > 3 { // the test's own runtime may make one
+		t.Errorf("%d allocations while %d entries came and as many went", n, entries)
 	}
 }
 
