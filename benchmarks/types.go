@@ -176,7 +176,7 @@ func measureElements(b *bench) ([]result, error) {
 			collections, each int
 			limit             float64
 		}{
-			{fmt.Sprintf("small %ss of %d", typ, smallElements), b.scaled(small), smallElements, 1},
+			{fmt.Sprintf("a %s of %d", typ, smallElements), b.scaled(small), smallElements, 1},
 			{fmt.Sprintf("a %s of %d", typ, large), 1, b.scaled(large), 0.7},
 		} {
 			own, err := perElement(b.tidemark, typ, size.collections, size.each)
