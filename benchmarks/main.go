@@ -119,7 +119,8 @@ func run() error {
 	}
 	defer os.RemoveAll(b.dir)
 	if *profile != "" {
-		return b.profile(*profile)
+		_, err := b.locked(*lock, group{"profile", func(b *bench) ([]result, error) { return nil, b.profile(*profile) }})
+		return err
 	}
 	rep.Machine = describeMachine(b)
 	for _, g := range groups() {

@@ -106,7 +106,7 @@ func (l *Loop) serveMore() CommitMode {
 	mode := l.srv.handler.EndTurn(l)
 	l.flushDirty()
 	if mode == CommitNone {
-		return CommitInline // of before
+		return CommitInline // for what the turn had before this look
 	}
 	return mode
 }

@@ -569,25 +569,26 @@ func TestCollectionSnapshotExact(t *testing.T) {
 	}
 }
 
+// largeSet makes a set of member:0 and so on, alone in a Keyspace of one shard, which is returned locked.
+func largeSet(t *testing.T, n int) (ks *Keyspace, s *Shard, key []byte, h uint64) {
+	ks = New(Options{Shards: 1, Databases: 1})
+	t.Cleanup(ks.Close)
+	s, key = ks.Shard(0), []byte("set")
+	h = ks.Hash(key)
+	s.Lock()
+	c := s.Draft(0, Set, HashTable)
+	for i := range n {
+		m := fmt.Append(nil, "member:", i)
+		c.Dict().Insert(ks.Hash(m), c.NewElem(coll.Member, m, nil, 0))
+	}
+	s.Attach(c, h, 0, key, NoExpire, 0)
+	return ks, s, key, h
+}
+
 // TestWriteWhileAHoldGoes: what a collection's size says is right after a write between the steps that give back what a hold kept, and after
 // the last of them.
 func TestWriteWhileAHoldGoes(t *testing.T) {
-	ks := New(Options{Shards: 1, Databases: 1})
-	defer ks.Close()
-	s := ks.Shard(0)
-	const n = 30000
-	key := []byte("set")
-	h := ks.Hash(key)
-	add := func(c *Coll, from, to int) {
-		for i := from; i < to; i++ {
-			m := fmt.Append(nil, "member:", i)
-			c.Dict().Insert(ks.Hash(m), c.NewElem(coll.Member, m, nil, 0))
-		}
-	}
-	s.Lock()
-	c := s.Draft(0, Set, HashTable)
-	add(c, 0, n)
-	s.Attach(c, h, 0, key, NoExpire, 0)
+	ks, s, key, h := largeSet(t, 30000)
 	sn := ks.BeginSnapshot(collEncoder)
 	ends := 0
 	sn.EndWith(func(some func() bool) {
@@ -595,7 +596,7 @@ func TestWriteWhileAHoldGoes(t *testing.T) {
 			if ends++; ends == 1 {
 				s.Lock()
 				c := s.Edit(0, h, s.Find(0, h, key))
-				add(&c, n, n+1)
+				c.Dict().Insert(ks.Hash([]byte("x")), c.NewElem(coll.Member, []byte("x"), nil, 0))
 				s.Settle(&c)
 				if err := s.Check(); err != nil {
 					t.Error(err)
@@ -628,23 +629,8 @@ func TestWriteWhileAHoldGoes(t *testing.T) {
 
 // TestHeldCollectionIsReadWithoutTheLock: under the race detector, writing to anything that a hold has would be seen.
 func TestHeldCollectionIsReadWithoutTheLock(t *testing.T) {
-	ks := New(Options{Shards: 1, Databases: 1})
-	defer ks.Close()
-	s := ks.Shard(0)
 	const n = 30000
-	key := []byte("set")
-	h := ks.Hash(key)
-	s.Lock()
-	c := s.Draft(0, Set, HashTable)
-	member := func(i int) ([]byte, uint64) {
-		m := fmt.Append(nil, "member:", i)
-		return m, ks.Hash(m)
-	}
-	for i := range n {
-		m, mh := member(i)
-		c.Dict().Insert(mh, c.NewElem(coll.Member, m, nil, 0))
-	}
-	s.Attach(c, h, 0, key, NoExpire, 0)
+	ks, s, key, h := largeSet(t, n)
 	sn := ks.BeginSnapshot(collEncoder)
 	sn.LargeApart()
 	seen := map[string]bool{}
@@ -696,7 +682,8 @@ func TestHeldCollectionIsReadWithoutTheLock(t *testing.T) {
 		s.Lock()
 		r := s.Find(0, h, key)
 		c := s.Edit(0, h, r)
-		m, mh := member(rnd.IntN(2 * n))
+		m := fmt.Append(nil, "member:", rnd.IntN(2*n))
+		mh := ks.Hash(m)
 		if e := c.Dict().Find(mh, m); e != 0 {
 			c.Dict().Remove(mh, e)
 		} else {

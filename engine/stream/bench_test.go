@@ -48,11 +48,9 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestTrimmedStreamAllocatesNothing: nor does a stream with a heap of its own when whole leaves of nodes go, one in thousands of entries.
+// TestTrimmedStreamAllocatesNothing: nor does a stream with a heap of its own as nodes and leaves of its tree come and go. Up to eight nodes go one by one,
+// and not by way of coll.Remains, whose list is Go's. That is too rare for AllocsPerRun, which rounds down.
 func TestTrimmedStreamAllocatesNothing(t *testing.T) {
-	if commandtest.Effort > 1 {
-		t.Skip("the race detector allocates")
-	}
 	const entries = 60_000
 	r := commandtest.New(t, families()...)
 	for range entries {
@@ -73,7 +71,7 @@ func TestTrimmedStreamAllocatesNothing(t *testing.T) {
 		add()
 	}
 	runtime.ReadMemStats(&after)
-	if n := after.Mallocs - before.Mallocs; n > 3 { // the test's own runtime may make one
+	if n := after.Mallocs - before.Mallocs; n > 3 && commandtest.Effort == 1 { // the runtime may make one by itself, and with the race detector more
 		t.Errorf("%d allocations while %d entries came and as many went", n, entries)
 	}
 }
